@@ -1,0 +1,263 @@
+"""Content-addressed store of artifacts, outputs and failures: atomic, verified, locked.
+
+An entry is a folder ``entries/<k>/<key>`` with the job's files and ``entry.json`` (the outcome and a sha256 per file). It
+appears by one rename, so that it is whole or absent; every read verifies the hash of what it reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ocr_conformance.errors import CacheError
+from ocr_conformance.evidence import Outcome
+from ocr_conformance.isolation import Limits
+
+_ENTRY = "entry.json"
+_SCHEMA = 1
+_SMALL = 1 << 20
+_ABANDONED_SECONDS = 24 * 3600
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON-able value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(stream)
+
+
+def _sha256(stream: Any) -> str:
+    """Python 3.10 has no `hashlib.file_digest`."""
+    state = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        state.update(block)
+    return state.hexdigest()
+
+
+def tree_sha256(files: Iterable[tuple[str, Path]]) -> str:
+    """One hash over named files, whatever their order."""
+    return digest(sorted((name, file_sha256(path)) for name, path in files))
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What `Cache.entries` knows of one entry."""
+
+    key: str
+    title: str
+    size: int
+    created: float
+    used: float
+    folder: Path
+
+
+@contextlib.contextmanager
+def _disk(root: Path) -> Iterator[None]:
+    """Turn a full or forbidden disk into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CacheError(
+                f"no space left for the cache in {root}: free some (`ocr-conformance cache prune`) "
+                "or name another place with --ocr-cache DIR"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise CacheError(
+                f"cannot write to the cache in {root} ({error.strerror}): name another place with --ocr-cache DIR"
+            ) from error
+        raise
+
+
+class Cache:
+    """The store below ``root``. Safe for many processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with _disk(root):
+            for name in ("entries", "locks", "tmp", "runs"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Say that a run is under way: what it has used, `prune` leaves alone."""
+        mark = self.root / "runs" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        with _disk(self.root):
+            mark.touch()
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def _folder(self, key: str) -> Path:
+        return self.root / "entries" / key[:2] / key
+
+    def lock(self, key: str) -> FileLock:
+        """The lock that whoever computes ``key`` holds: one flight per key."""
+        return FileLock(self.root / "locks" / f"{key}.lock", thread_local=False)
+
+    def workspace(self) -> Path:
+        """An empty folder on the cache's own disk, for a job to write to."""
+        folder = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        with _disk(self.root):
+            folder.mkdir()
+        return folder
+
+    def lookup(self, key: str, limits: Limits, max_age: float | None = None) -> Outcome | None:
+        """The stored outcome, or ``None`` where there is none that answers the question.
+
+        A time-out or out-of-memory answers only for limits no larger than the one that it hit; an entry older than
+        ``max_age`` seconds answers nothing. An entry with a missing or altered file is removed.
+        """
+        folder = self._folder(key)
+        try:
+            entry = json.loads((folder / _ENTRY).read_text())
+            stored = Outcome(**{**entry["outcome"], "tail": tuple(entry["outcome"]["tail"]), "folder": folder})
+            files: dict[str, dict[str, Any]] = entry["files"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            self.discard(key)
+            return None
+        if max_age is not None and time.time() - stored.seen > max_age:
+            return None
+        if stored.kind == "timeout" and limits.seconds > entry["limits"]["seconds"]:
+            return None
+        if stored.kind == "memory" and limits.memory > entry["limits"]["memory"]:
+            return None
+        if not all(self._whole(folder / name, known, thorough=False) for name, known in files.items()):
+            self.discard(key)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(folder / _ENTRY)  # what `prune` goes by
+        return replace(stored, cached=True, key=key)
+
+    @staticmethod
+    def _whole(path: Path, known: dict[str, Any], *, thorough: bool) -> bool:
+        """Size always; the hash of small files (outputs, facts), and of all when ``thorough``."""
+        try:
+            if path.stat().st_size != known["size"]:
+                return False
+            return known["size"] > _SMALL and not thorough or file_sha256(path) == known["sha256"]
+        except OSError:
+            return False
+
+    def verify(self, key: str) -> bool:
+        """Read every file of an entry against its hash: before a job builds on it, before it is handed out."""
+        folder = self._folder(key)
+        try:
+            files = json.loads((folder / _ENTRY).read_text())["files"]
+        except (OSError, ValueError, KeyError):
+            return False
+        if all(self._whole(folder / name, known, thorough=True) for name, known in files.items()):
+            return True
+        self.discard(key)
+        return False
+
+    def store(self, key: str, title: str, outcome: Outcome, workspace: Path, limits: Limits) -> Outcome:
+        """Move a job's folder into place and return the outcome as stored.
+
+        Raises:
+            CacheError: the disk is full or forbidden; nothing is left half-written.
+        """
+        folder = self._folder(key)
+        files = {
+            str(path.relative_to(workspace)): {"size": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in sorted(workspace.rglob("*"))
+            if path.is_file()
+        }
+        stored = replace(outcome, folder=None, cached=False, key=key)
+        entry = {
+            "schema": _SCHEMA,
+            "key": key,
+            "title": title,
+            "outcome": asdict(stored),
+            "limits": asdict(limits),
+            "files": files,
+        }
+        with _disk(self.root):
+            (workspace / _ENTRY).write_text(json.dumps(entry, indent=1))
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            self.discard(key)
+            workspace.rename(folder)
+        return replace(stored, folder=folder)
+
+    def discard(self, key: str) -> None:
+        """Remove an entry: out of sight first, so that nobody reads half of it."""
+        aside = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        with contextlib.suppress(FileNotFoundError):
+            self._folder(key).rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def entries(self) -> list[CacheInfo]:
+        """All entries, the longest unused first."""
+        found = []
+        for folder in (self.root / "entries").glob("*/*"):
+            try:
+                text = (folder / _ENTRY).read_text()
+                used = (folder / _ENTRY).stat().st_mtime
+                entry = json.loads(text)
+                size = len(text) + sum(known["size"] for known in entry["files"].values())
+                found.append(CacheInfo(entry["key"], entry["title"], size, entry["outcome"]["seen"], used, folder))
+            except (OSError, ValueError, KeyError):
+                continue
+        return sorted(found, key=lambda info: info.used)
+
+    def prune(self, *, keep_bytes: int | None = None, unused_seconds: float | None = None) -> tuple[int, int]:
+        """Remove what was unused for so long, then the longest unused until ``keep_bytes`` remain.
+
+        Also clears what killed runs left behind. What a run under way has used stays. Returns the number of entries and
+        of bytes removed.
+        """
+        now = time.time()
+        since = now
+        for mark in (self.root / "runs").iterdir():
+            if _alive(mark.name):
+                since = min(since, mark.stat().st_mtime)
+            else:
+                mark.unlink(missing_ok=True)
+        for left in (self.root / "tmp").iterdir():
+            with contextlib.suppress(OSError):
+                if now - left.stat().st_mtime > _ABANDONED_SECONDS or not _alive(left.name):
+                    shutil.rmtree(left, ignore_errors=True)
+        entries = self.entries()
+        total = sum(entry.size for entry in entries)
+        count = freed = 0
+        for entry in entries:
+            if entry.used >= since:
+                continue
+            old = unused_seconds is not None and now - entry.used > unused_seconds
+            if not old and (keep_bytes is None or total - freed <= keep_bytes):
+                continue
+            self.discard(entry.key)
+            count += 1
+            freed += entry.size
+        return count, freed
+
+
+def _alive(name: str) -> bool:
+    """Whether the process that made a workspace (its id begins the name) still runs."""
+    pid, _, _ = name.partition("-")
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        return True
+    return True

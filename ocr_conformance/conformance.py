@@ -1,0 +1,765 @@
+"""Judge cases: plan the jobs of each, gather the evidence that the selected checks need, hold it against the contract.
+
+`Engine` is what the plugin and the command line drive; `check_conformance` is the same without pytest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ocr_conformance import checks, images, toolchain, weights
+from ocr_conformance.cache import Cache, digest, tree_sha256
+from ocr_conformance.cases import MODES, Case, matches
+from ocr_conformance.claims import apply_claims
+from ocr_conformance.contract import Description, Limits, Unsupported
+from ocr_conformance.convert import HopSpec
+from ocr_conformance.errors import UserError
+from ocr_conformance.evidence import Evidence, Hop, Outcome
+from ocr_conformance.isolation import Limits as JobLimits
+from ocr_conformance.isolation import Workplace
+from ocr_conformance.model import Weights, model_reference
+from ocr_conformance.registry import ModelEntry, Registry, near
+from ocr_conformance.results import JUDGED, CheckResult
+from ocr_conformance.schedule import Scheduler, Slots, Task, slot_count
+from ocr_conformance.toolchain import Toolchain
+
+_PACKAGE = Path(__file__).resolve().parent
+_WORKER_PARTS = (
+    "__init__.py", "cases.py", "errors.py", "job.py", "model.py", "worker.py", "convert", "inspect", "runtime",
+)  # fmt: skip
+"""What a job's process may see of us: exactly this is copied to its path, and its hash is part of every key."""
+
+CALIBRATION_SAMPLES = 100
+"""Images that quantizers see; FACTS section 8 was measured with as many."""
+
+LATENCY = {"with_source": True, "budget_seconds": 8.0, "spread": 0.04}
+"""How long a case's invokes are timed: until the ratio is known to 4 %, 8 seconds at most. The machine stands still
+meanwhile, so this bounds what latency adds to a run."""
+
+DEFAULT_TIMEOUT = 900.0
+DEFAULT_MEMORY = 6 * 2**30
+
+
+def default_cache() -> Path:
+    """The user's cache folder for artifacts and evidence."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("ocr-conformance") / "artifacts"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is asked to judge, with what, and within which bounds. Empty patterns select everything."""
+
+    models: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    toolchains: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    device: str | None = None
+    offline: bool = False
+    max_age: float | None = None
+    """Seconds; older evidence is made anew."""
+    weights: tuple[str, ...] = ()
+    images: Path | None = None
+    calibration: Path | None = None
+    samples: int = 64
+    threads: int = 1
+    cache: Path = field(default_factory=default_cache)
+    timeout: float = DEFAULT_TIMEOUT
+    memory: int = DEFAULT_MEMORY
+    artifacts: Path | None = None
+    own_only: bool = False
+    """Without a model pattern: the user's own models, not the built-in ones."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model with all that is fixed for a run: its variant, weights and images."""
+
+    entry: ModelEntry
+    variant: str
+    description: Description
+    weights: Weights
+    images: images.ImageSet
+    calibration: images.ImageSet
+
+    @property
+    def model_id(self) -> str:
+        """``model`` or ``model:variant``."""
+        return f"{self.entry.name}:{self.variant}" if self.variant else self.entry.name
+
+    @property
+    def code_sha256(self) -> str:
+        """Hash of the adapter's Python files."""
+        return _code_sha256(self.entry.folder)
+
+
+@functools.cache
+def _code_sha256(folder: Path) -> str:
+    return tree_sha256((str(path.relative_to(folder)), path) for path in folder.rglob("*.py"))
+
+
+@functools.cache
+def _worker_sha256() -> str:
+    return tree_sha256((str(path.relative_to(_PACKAGE)), path) for path in _worker_files())
+
+
+def _worker_files() -> Iterator[Path]:
+    for part in _WORKER_PARTS:
+        path = _PACKAGE / part
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+@functools.cache
+def cpu() -> dict[str, str]:
+    """What of the processor can change a number: its architecture, model and features (hashed)."""
+    model, flags = platform.processor(), ""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                model = value.strip()
+            elif name.strip() in ("flags", "Features"):
+                flags = value.strip()
+    return {"machine": platform.machine(), "model": model, "features": digest(sorted(flags.split()))[:16]}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tasks of one case. ``skip`` says why nothing can be tried."""
+
+    case: Case
+    source: Source
+    chain: Toolchain
+    skip: str = ""
+    inputs: Task | None = None
+    predict: Task | None = None
+    hops: tuple[tuple[str, Task, Task | None], ...] = ()
+    """Name, task, and the task that runs its product (``None`` where a format cannot be run)."""
+    run: Task | None = None
+    inspect: Task | None = None
+    repeat: Task | None = None
+    memory: Task | None = None
+    latency: Callable[[Task | None], Task] | None = None
+    """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
+
+    @property
+    def artifact(self) -> Task:
+        """The task that makes the ``.tflite`` file."""
+        return self.hops[-1][1]
+
+
+class Engine:
+    """Plans, runs and judges. One a process; close it at the end (it is a context manager)."""
+
+    def __init__(self, settings: Settings, registry: Registry, *, slots: Slots | None = None) -> None:
+        registry.check_modes(settings.modes)
+        registry.check_routes(settings.routes)
+        registry.check_checks(settings.checks)
+        if settings.samples < 1:
+            raise UserError(f"--ocr-samples {settings.samples}: expected at least 1 image")
+        if settings.threads < 1:
+            raise UserError(f"--ocr-threads {settings.threads}: expected at least 1 thread")
+        self.settings = settings
+        self.registry = registry
+        self.limits = JobLimits(settings.timeout, settings.memory)
+        self.slots = slots or Slots(slot_count(self.limits))
+        self._cache: Cache | None = None
+        self._in_use = contextlib.ExitStack()
+        self._scheduler: Scheduler | None = None
+        self._plans: dict[Case, Plan] = {}
+        self._results: dict[tuple[Case, str], CheckResult] = {}
+        self._handed_out: set[Case] = set()
+        self.chains = self._toolchains()
+        device = settings.device
+        known = {name for entry in registry.models.values() for name in entry.contract.device}
+        if device is not None and device not in known:
+            raise near(device, known, "device profile", "--ocr-device")
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- what there is to judge ---------------------------------------------------------------------------------
+
+    def _toolchains(self) -> list[Toolchain]:
+        """Toolchains that the run may use, this environment first.
+
+        Raises:
+            UserError: ``--ocr-toolchain`` matches none.
+        """
+        every = toolchain.available()
+        for pattern in self.settings.toolchains:
+            if pattern not in toolchain.HERE and not any(matches(chain.name, [pattern]) for chain in every):
+                raise near(pattern, [*(chain.name for chain in every), "here"], "toolchain", "--ocr-toolchain")
+        return [chain for chain in every if self._wanted(chain)]
+
+    def _wanted(self, chain: Toolchain) -> bool:
+        patterns = self.settings.toolchains
+        here = chain.is_here and any(pattern in toolchain.HERE for pattern in patterns)
+        return here or matches(chain.name, patterns)
+
+    def _chains_for(self, requires: Sequence[str]) -> list[Toolchain]:
+        """Where such a case runs: in every toolchain that was asked for and could by its lock; unasked, in the first
+        that is present (this environment before created ones), else in the first that would have to be created."""
+        able = [chain for chain in self.chains if not toolchain.unmet(chain, requires)]
+        if self.settings.toolchains:
+            return able
+        return [chain for chain in able if chain.present][:1] or able[:1]
+
+    @functools.cached_property
+    def cases(self) -> list[Case]:
+        """The selected cases: models in registration order, then routes, modes and toolchains.
+
+        Raises:
+            UserError: a model pattern matches nothing.
+        """
+        found = []
+        for entry, variant in self.registry.variants(self.settings.models, own_only=self.settings.own_only):
+            description = entry.contract.settings(variant)
+            for name in description.routes:
+                if name not in self.registry.routes:
+                    raise UserError(f"{entry.contract.where}, model.routes: there is no route {name!r}")
+                if not matches(name, self.settings.routes):
+                    continue
+                requires = (*description.requires, *self.registry.routes[name].requires)
+                for chain in self._chains_for(requires):
+                    found += [
+                        Case(entry.name, variant, name, mode, chain.name)
+                        for mode in MODES
+                        if matches(mode, self.settings.modes)
+                    ]
+        return found
+
+    def possible_cases(self, entry: ModelEntry) -> list[tuple[Case, dict[str, str]]]:
+        """Every case of a model in every toolchain that could run it by its lock, whatever was selected."""
+        found = []
+        for variant in ("", *entry.contract.variants):
+            description = entry.contract.settings(variant)
+            for name in description.routes:
+                requires = (*description.requires, *self.registry.routes[name].requires)
+                for chain in toolchain.available():
+                    if not toolchain.unmet(chain, requires):
+                        found += [(Case(entry.name, variant, name, mode, chain.name), _versions(chain)) for mode in MODES]
+        return found
+
+    def checks_of(self, case: Case) -> list[checks.Check]:
+        """The selected checks that can be put to a case."""
+        kind = self.registry.models[case.model].contract.model.kind
+        return [
+            check
+            for check in checks.CHECKS.values()
+            if kind in check.kinds and matches(check.name, self.settings.checks)
+        ]
+
+    def stale_claims(self) -> list[Unsupported]:
+        """Claims of the selected models that could match no case at all."""
+        names = dict.fromkeys(case.model for case in self.cases)
+        entries = [self.registry.models[name] for name in names]
+        return [claim for entry in entries for claim in entry.contract.stale_claims(self.possible_cases(entry))]
+
+    @functools.cache  # noqa: B019 - an engine lives as long as its run
+    def source(self, model: str, variant: str) -> Source:
+        """A model with its weights and images, as the settings say.
+
+        Raises:
+            UserError: the weights or the images cannot be had.
+        """
+        entry = self.registry.models[model]
+        description = entry.contract.settings(variant)
+        model_id = f"{model}:{variant}" if variant else model
+        default = entry.contract.default_weights
+        self._unambiguous()
+        wanted = weights.choice(self.settings.weights, model_id, default)
+        found = weights.resolve(
+            wanted,
+            model_id,
+            {name: _weights_source(entry, name) for name in entry.contract.weights},
+            folder=entry.folder,
+            cache=self.settings.cache.parent / "weights",
+            offline=self.settings.offline,
+        )
+        return Source(
+            entry,
+            variant,
+            description,
+            found,
+            self._images(self.settings.images, description.images, entry, description, "evaluation"),
+            self._images(self.settings.calibration, description.calibration, entry, description, "calibration"),
+        )
+
+    def _unambiguous(self) -> None:
+        """A bare file cannot be the weights of several models."""
+        entries = {e.name: e for e, _ in self.registry.variants(self.settings.models, own_only=self.settings.own_only)}
+        names = {name for entry in entries.values() for name in entry.contract.weights}
+        for option in self.settings.weights:
+            if len(entries) > 1 and "=" not in option and option not in names:
+                raise UserError(
+                    f"--ocr-weights {option}: which of {', '.join(sorted(entries))} is it for? say MODEL={option}"
+                )
+
+    def _images(
+        self, given: Path | None, fixture: str, entry: ModelEntry, description: Description, role: Any
+    ) -> images.ImageSet:
+        count = self.settings.samples if role == "evaluation" else CALIBRATION_SAMPLES
+        alphabet = (description.alphabet or "") if description.label_from_name else ""
+        if given is not None:
+            return images.read(given, count=count, seed=entry.name, name_alphabet=alphabet, role=role)
+        own = entry.folder / fixture
+        if not entry.built_in and own.is_dir():
+            return images.read(own, count=count, seed=entry.name, name_alphabet=alphabet, role=role, name=fixture)
+        return images.fixture(fixture, count=count, seed=entry.name)
+
+    # --- planning -----------------------------------------------------------------------------------------------
+
+    @property
+    def cache(self) -> Cache:
+        """The store, opened on first use."""
+        if self._cache is None:
+            self._cache = Cache(self.settings.cache)
+            self._in_use.enter_context(self._cache.in_use())
+        return self._cache
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The job runner, started on first use."""
+        if self._scheduler is None:
+            self._scheduler = Scheduler(self.cache, self.slots, self.limits, max_age=self.settings.max_age)
+        return self._scheduler
+
+    def _staged(self, name: str, sha256: str, files: Iterable[tuple[str, Path]]) -> Path:
+        """Copy files to a folder of the cache that is named by their hash; jobs see copies, never a checkout."""
+        folder = self.cache.root / "code" / f"{name}-{sha256[:16]}"
+        if not folder.is_dir():
+            aside = self.cache.workspace()
+            for relative, path in files:
+                target = aside / relative
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+            folder.parent.mkdir(exist_ok=True)
+            try:
+                aside.rename(folder)
+            except OSError:  # another process was first
+                shutil.rmtree(aside, ignore_errors=True)
+        return folder
+
+    @functools.cached_property
+    def _worker_path(self) -> Path:
+        named = ((f"ocr_conformance/{path.relative_to(_PACKAGE)}", path) for path in _worker_files())
+        return self._staged("ocr_conformance", _worker_sha256(), named)
+
+    def _adapter(self, source: Source) -> Path:
+        """The staged copy of a model's Python files."""
+        folder = source.entry.folder
+        named = ((str(path.relative_to(folder)), path) for path in folder.rglob("*.py"))
+        return self._staged(source.entry.name, source.code_sha256, named)
+
+    def _function(self, reference: str) -> tuple[str, str]:
+        """A job function as the worker finds it, and what identifies it in a key."""
+        path, _, name = reference.rpartition(":")
+        if not path.endswith(".py"):
+            return reference, reference
+        sha256 = tree_sha256([("", Path(path))])
+        staged = self._staged(Path(path).stem, sha256, [(Path(path).name, Path(path))])
+        return f"{staged / Path(path).name}:{name}", f"{sha256}:{name}"
+
+    def _place(self, chain: Toolchain, requires: Sequence[str]) -> Toolchain:
+        """Where a hop runs: in the case's toolchain, or, if that lacks what the hop needs, in another that has it."""
+        for other in (chain, *self.chains, *toolchain.available()):
+            if toolchain.can_run(other, requires):
+                return other
+        return chain
+
+    def plan(self, case: Case) -> Plan:
+        """The tasks of a case; two cases share those with equal keys.
+
+        Raises:
+            UserError: weights or images cannot be had.
+        """
+        if case not in self._plans:
+            self._plans[case] = self._plan(case)
+        return self._plans[case]
+
+    def _plan(self, case: Case) -> Plan:
+        source = self.source(case.model, case.variant)
+        chain = next(chain for chain in self.chains if chain.name == case.toolchain)
+        if not chain.present:
+            return Plan(case, source, chain, skip=f"{chain.missing}: create it with `{chain.how}`")
+        route = self.registry.routes[case.route]
+        maker = _TaskMaker(self, source)
+        options = {name: value for name, value in source.description.options.items() if name in route.options}
+        home = self._place(chain, source.description.requires)
+        inputs = maker.inputs(home, source.images, f"inputs of {source.model_id}")
+        predict = maker.job(home, "ocr_conformance.runtime.source:predict", f"run {source.model_id}", inputs={"inputs": inputs})
+        hops: list[tuple[str, Task, Task | None]] = []
+        previous: Task | None = None
+        for hop in route.hops(case.mode, options):
+            place = self._place(chain, hop.requires)
+            task = maker.hop(place, hop, previous, case)
+            runner = self.registry.formats[hop.produces].run
+            run = None
+            if runner is not None:
+                title = f"run {hop.name} of {case}"
+                run = maker.job(place, runner, title, {"threads": self.settings.threads}, {"artifact": task, "inputs": inputs})
+            hops.append((hop.name, task, run))
+            previous, last = task, hop
+        assert previous is not None
+        artifact, run = previous, hops[-1][2]
+        format_ = self.registry.formats[last.produces]
+        used = {"artifact": artifact, "inputs": inputs}
+        threads = {"threads": self.settings.threads}
+
+        def job(function: str | None, title: str, **more: Any) -> Task | None:
+            if function is None:
+                return None
+            after = {"run": run} if run is not None else {}  # what does not run is not measured
+            return maker.job(chain, function, f"{title} of {case}", threads, {**used, **after}, **more)
+
+        def latency(baseline: Task | None) -> Task:
+            assert format_.latency is not None
+            beside = {"baseline": baseline} if baseline is not None and baseline.key != artifact.key else {}
+            after = {"run": run} if run is not None else {}
+            return maker.job(
+                chain, format_.latency, f"latency of {case}", {**threads, **LATENCY},
+                {**used, **after, **beside}, exclusive=True, this_machine=True,
+            )  # fmt: skip
+
+        inspect = format_.inspect and maker.job(chain, format_.inspect, f"look into {case}", {}, {"artifact": artifact})
+        return Plan(
+            case,
+            source,
+            chain,
+            inputs=inputs,
+            predict=predict,
+            hops=tuple(hops),
+            run=run,
+            inspect=inspect or None,
+            repeat=job(format_.repeat, "repeatability"),
+            memory=job(format_.memory, "memory", fresh=True, this_machine=True),
+            latency=latency if format_.latency else None,
+        )
+
+    def _baseline(self, plan: Plan) -> Plan:
+        """The float32 case of the same route."""
+        return self.plan(replace(plan.case, mode="float32"))
+
+    def prefetch(self, pairs: Iterable[tuple[Case, str]]) -> None:
+        """Start in the background what these checks will need, in this order; latency comes last."""
+        late: list[Task] = []
+        for case, name in pairs:
+            plan = self.plan(case)
+            if plan.skip:
+                continue
+            needs = checks.CHECKS[name].needs
+            tasks = [task for _, task, _ in plan.hops]
+            tasks += [task for field_, task in self._tasks(plan).items() if field_ in needs and task is not None]
+            if "source" in needs:
+                tasks += [run for _, _, run in plan.hops if run is not None]
+            if "baseline_inspect" in needs and (inspect := self._baseline(plan).inspect) is not None:
+                tasks.append(inspect)
+            if "latency" in needs and plan.latency is not None:
+                late.append(plan.latency(self._baseline(plan).artifact))
+            self.scheduler.add(tasks)
+        self.scheduler.add(late)
+
+    @staticmethod
+    def _tasks(plan: Plan) -> dict[str, Task | None]:
+        return {
+            "inputs": plan.inputs,
+            "source": plan.predict,
+            "run": plan.run,
+            "inspect": plan.inspect,
+            "repeat": plan.repeat,
+            "memory": plan.memory,
+        }
+
+    # --- judging ------------------------------------------------------------------------------------------------
+
+    def evidence(self, case: Case, needs: frozenset[str]) -> Evidence:
+        """Gather evidence of a case; waits for the jobs.
+
+        Raises:
+            UserError: the cache could not take a result.
+        """
+        plan = self.plan(case)
+        source = plan.source
+        evidence = Evidence(
+            case, source.images.labels, source.images.files, f"{source.weights.name} ({source.weights.sha256[:12]})"
+        )
+        outcome = self.scheduler.outcome
+        hops = []
+        for name, task, run in plan.hops:
+            done = outcome(task)
+            if done is None:
+                culprit = self.scheduler.culprit(task)
+                if culprit is not None and all(hop.outcome.ok for hop in hops):  # the calibration set, say
+                    hops.append(Hop(culprit[0].title, culprit[1]))
+                break
+            wanted = run is not None and "source" in needs and done.ok
+            hops.append(Hop(name, done, outcome(run) if wanted and run is not None else None))
+        evidence.hops = tuple(hops)
+        if not hops or not hops[-1].outcome.ok or len(hops) < len(plan.hops):
+            return evidence
+        if plan.run is not None:
+            evidence.run = outcome(plan.run)
+        if evidence.run is not None and not evidence.run.ok:
+            return evidence
+        for name, asked in self._tasks(plan).items():
+            if name in needs and asked is not None and name != "run":
+                setattr(evidence, name, outcome(asked))
+        if "baseline_inspect" in needs and (inspect := self._baseline(plan).inspect) is not None:
+            evidence.baseline_inspect = outcome(inspect)
+        if "latency" in needs and plan.latency is not None:
+            evidence.latency = outcome(plan.latency(self._running_baseline(plan)))
+        return evidence
+
+    def _running_baseline(self, plan: Plan) -> Task | None:
+        baseline = self._baseline(plan)
+        ran = self.scheduler.outcome(baseline.run) if baseline.run is not None else None
+        return baseline.artifact if ran is not None and ran.ok else None
+
+    def judge(self, case: Case, name: str) -> CheckResult:
+        """Put one check to one case; waits for what it needs. What the user did wrong is a failed verdict."""
+        known = self._results.get((case, name))
+        if known is None:
+            try:
+                known = self._judge(case, name)
+            except UserError as error:
+                known = CheckResult(name, "failed", str(error))
+            self._results[case, name] = known
+        return known
+
+    def _judge(self, case: Case, name: str) -> CheckResult:
+        plan = self.plan(case)
+        if plan.skip:
+            return CheckResult(name, "skipped", plan.skip)
+        check = checks.CHECKS[name]
+        contract = plan.source.entry.contract
+        evidence = self.evidence(case, check.needs)
+        failure = evidence.failure()
+        if failure is None:
+            for needed in sorted(check.needs):
+                outcome = getattr(evidence, needed)
+                if isinstance(outcome, Outcome) and not outcome.ok and needed != "baseline_inspect":
+                    message = f"{needed} could not be had: {outcome.kind} at {outcome.stage}: {outcome.message}"
+                    return CheckResult(name, "failed", message, details=outcome.tail)
+        result = check(evidence, self._limits(plan))
+        if failure is None:
+            self._hand_out(plan)
+        data = {**result.data, "seen": evidence_seen(evidence)}
+        claims = contract.claims(case, _versions(plan.chain))
+        return apply_claims(case, replace(result, data=data), failure, claims)
+
+    def _limits(self, plan: Plan) -> Limits:
+        return plan.source.entry.contract.limits(plan.case, _versions(plan.chain), self.settings.device)
+
+    def _hand_out(self, plan: Plan) -> None:
+        """Copy the artifact and its manifest to ``--ocr-artifacts``; each file appears whole."""
+        root = self.settings.artifacts
+        if root is None or plan.case in self._handed_out:
+            return
+        artifact = self.scheduler.outcome(plan.artifact)
+        if artifact is None or artifact.folder is None or not self.cache.verify(plan.artifact.key):
+            return
+        target = root / f"{str(plan.case).replace(':', '.')}.tflite"
+        manifest = {
+            "case": str(plan.case),
+            "sha256": weights.file_sha256(artifact.folder / "model.tflite"),
+            "weights": {"name": plan.source.weights.name, "sha256": plan.source.weights.sha256},
+            "toolchain": {"name": plan.chain.name, "lock_sha256": plan.chain.lock_sha256},
+            "hops": [{"name": name, "params": _public(task.params)} for name, task, _ in plan.hops],
+            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(artifact.seen)),
+            "facts": artifact.facts,
+        }
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            shutil.copyfile(artifact.folder / "model.tflite", part)
+            part.rename(target)
+            target.with_suffix(".json").write_text(json.dumps(manifest, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"--ocr-artifacts {root}: cannot write {target.name} ({error.strerror})") from error
+        self._handed_out.add(plan.case)
+
+    @property
+    def results(self) -> dict[Case, dict[str, CheckResult]]:
+        """What was judged so far, by case."""
+        found: dict[Case, dict[str, CheckResult]] = {}
+        for (case, name), result in self._results.items():
+            found.setdefault(case, {})[name] = result
+        return found
+
+    @property
+    def executed(self) -> int:
+        """How many jobs this engine really ran; the rest came from the cache."""
+        return self._scheduler.executed if self._scheduler else 0
+
+    def close(self) -> None:
+        """Stop running jobs; what they had done is dropped, what was finished is kept."""
+        if self._scheduler is not None:
+            self._scheduler.close()
+        self._in_use.close()
+
+
+class _TaskMaker:
+    """Makes the tasks of one source, each with the key of everything that determines its result."""
+
+    def __init__(self, engine: Engine, source: Source) -> None:
+        self._engine = engine
+        self._source = source
+        entry = source.entry
+        self._adapter = engine._adapter(source)
+        file = self._adapter / entry.adapter_file.relative_to(entry.folder)
+        self._model = model_reference(f"{file}:{entry.adapter_class}", source.variant, source.weights)
+        self._identity = {
+            "code": source.code_sha256,
+            "class": entry.adapter_class,
+            "variant": source.variant,
+            "weights": [source.weights.name, source.weights.sha256],
+        }
+
+    def _workplace(self, chain: Toolchain) -> Workplace:
+        preload = tuple(
+            f"{self._adapter / name}" if ".py:" in name else name for name in self._source.description.preload
+        )
+        environment = tuple(sorted(self._source.description.environment.items()))
+        return Workplace(chain.python, (str(self._engine._worker_path),), environment, preload)
+
+    def job(
+        self,
+        chain: Toolchain,
+        function: str,
+        title: str,
+        params: dict[str, Any] | None = None,
+        inputs: dict[str, Task] | None = None,
+        *,
+        known: dict[str, Any] | None = None,
+        fresh: bool = False,
+        exclusive: bool = False,
+        this_machine: bool = False,
+    ) -> Task:
+        """A task of this model. ``known`` replaces ``params`` in the key where they hold paths."""
+        function, identity = self._engine._function(function)
+        threads = str((params or {}).get("threads", 1))
+        key = digest(
+            {
+                "engine": _worker_sha256(),
+                "function": identity,
+                "params": params if known is None else known,
+                "model": self._identity,
+                "environment": sorted(self._source.description.environment.items()),
+                "toolchain": [chain.name, chain.lock_sha256],
+                "cpu": [cpu()["machine"], cpu()["features"]],
+                "machine": [platform.node(), cpu()["model"], os.cpu_count()] if this_machine else None,
+                "inputs": {name: task.key for name, task in (inputs or {}).items()},
+                "fresh": fresh,
+            }
+        )
+        return Task(
+            key,
+            title,
+            function,
+            {**(params or {}), "model": self._model},
+            self._workplace(chain),
+            inputs or {},
+            fresh,
+            exclusive,
+            dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), threads) if fresh else {},
+        )
+
+    def inputs(self, chain: Toolchain, image_set: images.ImageSet, title: str) -> Task:
+        """Preprocess a set of images."""
+        listed = [{"path": str(sample.path), "sha256": sample.sha256} for sample in image_set.samples]
+        hashes = {"images": [sample.sha256 for sample in image_set.samples]}
+        return self.job(chain, "ocr_conformance.runtime.source:prepare", title, {"images": listed}, known=hashes)
+
+    def hop(self, chain: Toolchain, hop: HopSpec, previous: Task | None, case: Case) -> Task:
+        """One hop of a route; the calibration set comes along where the hop asks for it."""
+        inputs = {"previous": previous} if previous is not None else {}
+        if hop.needs_calibration:
+            home = self._engine._place(chain, self._source.description.requires)
+            inputs["calibration"] = self.inputs(
+                home, self._source.calibration, f"calibration inputs of {self._source.model_id}"
+            )
+        return self.job(chain, hop.function, f"{hop.name} of {case.model_id}@{chain.name}", hop.params, inputs)
+
+
+def _public(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters without the paths of this machine."""
+    return {name: value for name, value in params.items() if name not in ("model", "images")}
+
+
+def _versions(chain: Toolchain) -> dict[str, str]:
+    return {**chain.versions, "python": platform.python_version()} if chain.is_here else dict(chain.versions)
+
+
+def _weights_source(entry: ModelEntry, name: str) -> weights.WeightsSource:
+    return weights.WeightsSource(name, **entry.contract.weights[name].model_dump(exclude_none=True))
+
+
+def evidence_seen(evidence: Evidence) -> float:
+    """When the newest part of the evidence was really made, in seconds since the epoch (0: none was needed)."""
+    outcomes = [hop.outcome for hop in evidence.hops]
+    outcomes += [value for value in vars(evidence).values() if isinstance(value, Outcome)]
+    return max((outcome.seen for outcome in outcomes), default=0.0)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check_conformance` found."""
+
+    results: dict[str, dict[str, CheckResult]]
+    """Results by case string and check."""
+
+    @property
+    def passed(self) -> bool:
+        """Something was judged, and nothing failed or is undecided."""
+        verdicts = [result.verdict for by_check in self.results.values() for result in by_check.values()]
+        return any(verdict in JUDGED for verdict in verdicts) and not {"failed", "undecided"} & set(verdicts)
+
+
+def check_conformance(
+    *models: str, registry: Registry | None = None, settings: Settings | None = None, **options: Any
+) -> Report:
+    """Judge models without pytest: the same cases, checks and contracts as ``pytest --ocr-model MODEL``.
+
+    Args:
+        models: names or globs, as ``--ocr-model``.
+        registry: what can be judged; the built-in models unless given.
+        settings: of the run; ``options`` (`Settings` fields, e.g. ``modes=("int8",)``) replace single ones.
+
+    Returns:
+        The results by case and check; ``report.passed`` says whether the exit status would be 0.
+
+    Raises:
+        UserError: a model, mode, route or path is wrong.
+    """
+    given = replace(settings or Settings(), models=models, **options)
+    with Engine(given, registry or Registry.built_in()) as engine:
+        pairs = [(case, check.name) for case in engine.cases for check in engine.checks_of(case)]
+        engine.prefetch(pairs)
+        for case, name in sorted(pairs, key=lambda pair: pair[1] == "latency"):
+            engine.judge(case, name)
+        return Report({str(case): by_check for case, by_check in engine.results.items()})
+
+
+@contextlib.contextmanager
+def temporary_cache() -> Iterator[Path]:
+    """A cache for one run, for ``--ocr-no-cache``."""
+    with tempfile.TemporaryDirectory(prefix="ocr-conformance-") as folder:
+        yield Path(folder)

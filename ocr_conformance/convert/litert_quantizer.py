@@ -1,0 +1,73 @@
+"""Hop: a float ``.tflite`` file is quantized by litert-quantizer (AI Edge Quantizer)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ocr_conformance.convert.calibration import read_calibration
+from ocr_conformance.convert.saved_model import SIGNATURE
+from ocr_conformance.job import Job
+
+
+def quantize(job: Job) -> dict[str, Any]:
+    """Write ``job.out/model.tflite``.
+
+    Params:
+        mode: any of `ocr_conformance.cases.MODES` but ``float32``. ``int8`` and ``full-int8`` are the static a8w8 recipe
+            and differ in their I/O, float and int8; ``int16x8`` is a16w8 with float I/O. The recipe covers the ops that
+            the quantizer supports; it leaves the others float in every mode.
+
+    Returns:
+        ``litert-quantizer`` (version), ``seconds`` per phase, ``bytes`` of the file, ``calibration_samples``.
+    """
+    import importlib.metadata
+
+    from litert_quantizer import calibrator, qtyping, quantizer
+    from litert_quantizer.algorithm_manager import AlgorithmName
+    from litert_quantizer.recipe_manager import RecipeManager
+    from litert_quantizer.utils import qsv_utils
+
+    mode = job.params["mode"]
+    job.stage("convert")
+    started = time.perf_counter()
+    every_op = qtyping.TFLOperationName.ALL_SUPPORTED
+    recipe = RecipeManager()
+    if mode == "dynamic-range":
+        recipe.add_dynamic_config(".*", every_op, num_bits=8)
+    elif mode == "float16":
+        recipe.add_weight_only_config(".*", every_op, num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING)
+    else:
+        recipe.add_static_config(".*", every_op, 16 if mode == "int16x8" else 8, 8)
+        if mode != "full-int8":
+            # The network's inputs and outputs are pseudo ops of their own.
+            for pseudo in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+                recipe.add_quantization_config(".*", pseudo, algorithm_key=AlgorithmName.NO_QUANTIZE)
+
+    model = str(job.inputs["previous"] / "model.tflite")
+    ranges, samples = None, 0
+    if recipe.need_calibration():
+        arrays = read_calibration(job.inputs["calibration"])
+        samples = len(next(iter(arrays.values())))
+        # The default update is a moving average, which clips the input's range; TFLiteConverter takes the extremes too.
+        # One thread: the ranges must not depend on the machine.
+        observer = calibrator.Calibrator(model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+        for index in range(samples):
+            # One call a sample: the state of LSTM kernels is reset at the end of a call only.
+            sample = {name: array[index : index + 1] for name, array in arrays.items()}
+            observer.calibrate({SIGNATURE: [sample]}, recipe)
+        ranges = observer.get_model_qsvs()
+    calibrated = time.perf_counter()
+
+    quantized = quantizer.Quantizer(model, recipe.get_quantization_recipe()).quantize(
+        ranges, enable_progress_bar=False, enable_progress_report=False
+    )
+    content = bytes(quantized.quantized_model)
+    finished = time.perf_counter()
+    (job.out / "model.tflite").write_bytes(content)
+    return {
+        "litert-quantizer": importlib.metadata.version("litert-quantizer"),
+        "seconds": {"calibrate": calibrated - started, "quantize": finished - calibrated},
+        "bytes": len(content),
+        "calibration_samples": samples,
+    }

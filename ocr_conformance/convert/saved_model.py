@@ -1,0 +1,87 @@
+"""Hop: a Keras model becomes a SavedModel with one serving signature of batch 1."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ocr_conformance.job import Job
+from ocr_conformance.model import KerasModel, TensorSpec, build
+
+SIGNATURE = "serving_default"
+
+
+def export(job: Job) -> dict[str, Any]:
+    """Write ``job.out/saved_model``: inputs and outputs bear the names that the model declares.
+
+    A fixed batch is what makes recurrent layers convert: with batch ``None`` the converter refuses them
+    (``'tf.TensorListReserve' op requires element_shape to be static``).
+
+    Params:
+        model: reference to a `KerasModel`.
+        unroll: unroll its recurrent layers over time.
+
+    Returns:
+        ``tensorflow``, ``keras`` (versions), ``seconds`` per phase.
+
+    Raises:
+        ValueError: the network's tensors differ in number or shape from what the model declares.
+    """
+    import tensorflow as tf
+
+    job.stage("source")
+    started = time.perf_counter()
+    source: KerasModel = build(job.params["model"])
+    model = source.keras_model(unroll=job.params["unroll"])
+    built = time.perf_counter()
+
+    job.stage("export")
+    inputs, outputs = source.inputs(), source.outputs()
+    _compare("input", inputs, model.inputs)
+    _compare("output", outputs, model.outputs)
+
+    # A function of our own rather than model.export(): the same for Keras 3 and tf_keras, and the names are ours.
+    @tf.function(  # type: ignore[untyped-decorator]
+        input_signature=[tf.TensorSpec(spec.shape, spec.dtype, spec.name) for spec in inputs], autograph=False
+    )
+    def serve(*tensors: Any) -> dict[str, Any]:
+        results = model(tensors[0] if len(tensors) == 1 else list(tensors), training=False)
+        listed = list(results.values()) if isinstance(results, dict) else tf.nest.flatten(results)
+        for spec, tensor in zip(outputs, listed, strict=True):
+            tensor.set_shape(spec.shape)  # known to the model, lost where an op's shape depends on data
+        return {spec.name: tensor for spec, tensor in zip(outputs, listed, strict=True)}
+
+    module = tf.Module()
+    # A SavedModel holds what can be reached from it. Not by way of the model: Keras 3 hides the states of its seed
+    # generators (dropout in an LSTM), which the function captures although inference does not read them.
+    module.captured = list(serve.get_concrete_function().graph.variables)
+    tf.saved_model.save(module, str(job.out / "saved_model"), signatures={SIGNATURE: serve})
+    saved = time.perf_counter()
+    return {
+        "tensorflow": tf.__version__,
+        "keras": _keras_version(model),
+        "seconds": {"build": built - started, "save": saved - built},
+    }
+
+
+def _compare(kind: str, declared: list[TensorSpec], actual: list[Any]) -> None:
+    if len(declared) != len(actual):
+        raise ValueError(f"the model declares {len(declared)} {kind}s, its network has {len(actual)}")
+    for spec, tensor in zip(declared, actual, strict=True):
+        shape = tuple(tensor.shape)
+        if len(shape) != len(spec.shape) or any(
+            size not in (None, promised) for size, promised in zip(shape, spec.shape, strict=True)
+        ):
+            raise ValueError(f"the model declares {kind} {spec.name} as {spec.shape}, its network has {shape}")
+
+
+def _keras_version(model: Any) -> str:
+    """Version of the Keras that ``model`` is made of (``keras`` and ``tf_keras`` can both be loaded)."""
+    import importlib
+
+    for base in type(model).__mro__:
+        package = base.__module__.partition(".")[0]
+        if package in ("keras", "tf_keras"):
+            version: str = importlib.import_module(package).__version__
+            return f"{package} {version}"
+    return type(model).__module__

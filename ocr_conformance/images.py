@@ -1,0 +1,184 @@
+"""Folders of labelled images: what a run reads, and which of them it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ocr_conformance import resources
+from ocr_conformance.errors import UserError
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""File names that count as images."""
+
+LABELS = "labels.tsv"
+"""``file<TAB>text``, one image a line, UTF-8, no header."""
+
+Origin = Literal["rendered", "real", "user"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: its file, its ground truth (``None``: unknown) and the hash of its bytes."""
+
+    path: Path
+    label: str | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images that a run feeds, in the order of their file names.
+
+    Attributes:
+        name: what a header calls it: a fixture's name, or the folder as the user gave it.
+        origin: ``rendered`` (made by a script), ``real``, or ``user`` (a folder the user named).
+        sha256: over file names, labels and bytes of the samples: two equal sets have the same.
+    """
+
+    name: str
+    origin: Origin
+    folder: Path
+    samples: tuple[Sample, ...]
+    sha256: str
+
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """Ground truth per sample."""
+        return tuple(sample.label for sample in self.samples)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """File name per sample, relative to the folder."""
+        return tuple(sample.path.relative_to(self.folder).as_posix() for sample in self.samples)
+
+
+def read(
+    folder: str | Path,
+    *,
+    count: int | None = None,
+    seed: str = "",
+    name_alphabet: str = "",
+    role: Literal["evaluation", "calibration"] = "evaluation",
+    origin: Origin = "user",
+    name: str = "",
+) -> ImageSet:
+    """Read a folder of images and take ``count`` of them.
+
+    Labels come from ``labels.tsv`` where the folder has one (an image it does not name has no label). Without it, and
+    with ``name_alphabet``, the file's stem is the label where all its characters are in that alphabet (captchas).
+
+    Args:
+        count: how many to take at most; ``None`` takes all.
+        seed: usually the model's name. The choice depends on it and on the file names only, on every machine.
+        role: for messages.
+        name: what headers call the set; by default the folder as given.
+
+    Raises:
+        UserError: no such folder, no image in it, a bad ``labels.tsv``, ``count`` below 1, a chosen image that does
+            not decode.
+    """
+    option = "--ocr-images" if role == "evaluation" else "--ocr-calibration"
+    root = Path(folder)
+    if count is not None and count < 1:
+        raise UserError(f"--ocr-samples is {count}: at least one {role} image is needed, give a number from 1 up")
+    if not root.is_dir():
+        found = "is a file" if root.exists() else "does not exist"
+        raise UserError(f"the {role} image folder {root} {found}: {option} expects a folder of images")
+    labels = _labels(root, name_alphabet)
+    if not labels:
+        kinds = " ".join(sorted(SUFFIXES))
+        raise UserError(f"no {role} images in {root}: {option} expects a folder with at least one of {kinds}")
+    chosen = choose(labels, count, seed)
+    samples = tuple(_sample(root, file, labels[file]) for file in chosen)
+    return ImageSet(name or str(folder), origin, root, samples, _digest(chosen, samples))
+
+
+def fixture(name: str, *, count: int | None = None, seed: str = "") -> ImageSet:
+    """The built-in set ``fixtures/<name>`` (rendered, with ``labels.tsv``).
+
+    Raises:
+        UserError: there is no such fixture, or see `read`.
+    """
+    root = resources.folder("fixtures")
+    if not (root / name / LABELS).is_file():
+        known = ", ".join(sorted(path.parent.name for path in root.glob(f"*/{LABELS}")))
+        raise UserError(f"there is no built-in image set {name!r} in {root}: choose one of {known}")
+    role: Literal["evaluation", "calibration"] = "calibration" if name.endswith("-calibration") else "evaluation"
+    return read(root / name, count=count, seed=seed, role=role, origin="rendered", name=name)
+
+
+def choose(files: Iterable[str], count: int | None, seed: str) -> tuple[str, ...]:
+    """``count`` of the files (all, where there are fewer), in the order of their names.
+
+    The ``count`` smallest values of sha256(seed, file name) win: no generator whose stream could change between
+    versions, and one more file in the folder exchanges at most one of those chosen.
+    """
+    ranked = sorted(files, key=lambda file: hashlib.sha256(f"{seed}\0{file}".encode()).digest())
+    return tuple(sorted(ranked[:count]))
+
+
+def _labels(root: Path, name_alphabet: str) -> dict[str, str | None]:
+    """Label (or ``None``) per image file below ``root``."""
+    images = [path for path in root.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if (root / LABELS).is_file():
+        return {**dict.fromkeys((path.name for path in images), None), **_read_labels(root)}
+    alphabet = set(name_alphabet)
+    return {path.name: path.stem if set(path.stem) <= alphabet else None for path in images}
+
+
+def _read_labels(root: Path) -> dict[str, str]:
+    table = root / LABELS
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{table} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
+    labels: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        file, tab, text = line.partition("\t")
+        where = f"{table}, line {number}"
+        if not (file and tab and text) or "\t" in text:
+            raise UserError(f"{where}: {line!r} is not 'file<TAB>text': write one image and its text a line")
+        if file in labels:
+            raise UserError(f"{where}: {file} is named twice: keep one of the lines")
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise UserError(f"{where}: {file} is outside of {root}: name files relative to the folder")
+        if not (root / file).is_file():
+            raise UserError(f"{where}: there is no image {file} in {root}: add the file or delete the line")
+        labels[file] = text
+    return labels
+
+
+def _sample(root: Path, file: str, label: str | None) -> Sample:
+    path = root / file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the image {path}: {error.strerror}") from None
+    _decode(path)
+    return Sample(path, label, hashlib.sha256(data).hexdigest())
+
+
+def _decode(path: Path) -> None:
+    """Decode once: better one sentence now than a conversion that dies on its last image."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        reason = str(error).splitlines()[0].replace(str(path), path.name) if str(error) else type(error).__name__
+        raise UserError(f"the image {path} does not decode ({reason}): replace it or remove it") from None
+
+
+def _digest(files: Iterable[str], samples: Iterable[Sample]) -> str:
+    lines = [f"{file}\t{sample.label!r}\t{sample.sha256}\n" for file, sample in zip(files, samples, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Reading artifacts without running them."""

@@ -1,0 +1,287 @@
+"""Run jobs in child processes: a crash, a hang and a hunger for memory are outcomes, not accidents.
+
+One warm parent (see `ocr_conformance.worker`) per toolchain, environment and preload list is kept for the run; it has
+imported the framework and forks a child per job, so that a job does not pay the import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocr_conformance.evidence import Outcome, OutcomeKind
+
+TAIL_LINES = 20
+_MESSAGE_CHARACTERS = 4000
+_LINE_CHARACTERS = 400
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a job may use: wall seconds and bytes of resident memory."""
+
+    seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where jobs run: an interpreter, the code it may see, the variables that bind at import and what is preloaded."""
+
+    python: str
+    path: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...] = ()
+    preload: tuple[str, ...] = ()
+
+
+@dataclass
+class JobRequest:
+    """One job: which function, with what, into which (existing, empty) folder."""
+
+    function: str
+    params: dict[str, Any]
+    inputs: dict[str, Path]
+    out: Path
+    fresh: bool = False
+    """Run in a process that imported nothing before, instead of a fork of the warm parent."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Environment of a fresh process, beside the workplace's."""
+
+
+class Interrupted(Exception):
+    """The runner was closed while the job ran."""
+
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "LOGNAME")
+
+
+def _environment(workplace: Workplace) -> dict[str, str]:
+    """The child's environment: what a process needs, what makes it repeatable, and nothing of the user's Python."""
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join(workplace.path),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "1",  # INFO lines would bury a converter's last words
+        "CUDA_VISIBLE_DEVICES": "-1",
+        # one core a job: the engine fills the machine with jobs, not a job with threads
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+    }
+    environment |= dict(workplace.variables)
+    return environment
+
+
+class _WarmParent:
+    def __init__(self, workplace: Workplace) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(
+            [workplace.python, "-m", "ocr_conformance.worker", "serve", *workplace.preload],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=_environment(workplace),
+            cwd=workplace.path[0],
+            start_new_session=True,  # Ctrl-C reaches the engine only
+        )
+        self._write_lock = threading.Lock()
+        self._state = threading.Condition()
+        self._ready = False
+        self._broken: str | None = None
+        self._ended: dict[int, dict[str, Any]] = {}
+        self._next = 0
+        threading.Thread(target=self._read, name="ocr-events", daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            event = json.loads(line)
+            with self._state:
+                if "ready" in event:
+                    self._ready = True
+                elif "broken" in event:
+                    self._broken = event["broken"]
+                else:
+                    self._ended[event["id"]] = event
+                self._state.notify_all()
+        with self._state:
+            if self._broken is None:
+                self._broken = f"the worker process ended with status {self._process.wait()}"
+            self._state.notify_all()
+
+    def tail(self) -> tuple[str, ...]:
+        with contextlib.suppress(OSError, ValueError):
+            size = os.fstat(self._log.fileno()).st_size
+            text = os.pread(self._log.fileno(), 16384, max(0, size - 16384)).decode(errors="replace")
+            return tuple(text.splitlines()[-TAIL_LINES:])
+        return ()
+
+    def _say(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with self._write_lock, contextlib.suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def run(self, request: JobRequest, limits: Limits, stop: threading.Event) -> dict[str, Any] | str:
+        """The ending event of the job, or a sentence on why the parent could not run it."""
+        with self._state:
+            while not (self._ready or self._broken):
+                self._state.wait(0.2)
+                if stop.is_set():
+                    raise Interrupted
+            if self._broken:
+                return self._broken
+            number = self._next
+            self._next += 1
+        self._say(
+            {
+                "id": number,
+                "function": request.function,
+                "params": request.params,
+                "inputs": {name: str(folder) for name, folder in request.inputs.items()},
+                "out": str(request.out),
+                "seconds": limits.seconds,
+                "memory": limits.memory,
+                "fresh": request.fresh,
+                "environment": request.variables,
+            }
+        )
+        with self._state:
+            while number not in self._ended:
+                if self._broken:
+                    return self._broken
+                if stop.is_set():
+                    self._say({"cancel": number})
+                    raise Interrupted
+                self._state.wait(0.2)
+            return self._ended.pop(number)
+
+    @property
+    def alive(self) -> bool:
+        return self._broken is None
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+class Runner:
+    """Runs jobs for one engine; keeps its warm parents. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._parents: dict[Workplace, _WarmParent] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def _parent(self, workplace: Workplace) -> _WarmParent:
+        with self._lock:
+            if self._stop.is_set():
+                raise Interrupted
+            parent = self._parents.get(workplace)
+            if parent is None:
+                parent = self._parents[workplace] = _WarmParent(workplace)
+            return parent
+
+    def run(self, workplace: Workplace, request: JobRequest, limits: Limits) -> Outcome:
+        """Run one job to its end, whatever the end is.
+
+        Raises:
+            Interrupted: `close` was called meanwhile.
+        """
+        parent = self._parent(workplace)
+        ended = parent.run(request, limits, self._stop)
+        if isinstance(ended, str):
+            if self._stop.is_set():
+                raise Interrupted
+            with self._lock:  # the next job gets a new parent
+                if self._parents.get(workplace) is parent and parent.alive is False:
+                    del self._parents[workplace]
+            tail = parent.tail()
+            parent.close()
+            return Outcome("exception", "import", _one_line(ended), tail, seen=time.time())
+        if ended["killed"] == "stopped":
+            raise Interrupted
+        return read_outcome(request.out, ended, limits)
+
+    def close(self) -> None:
+        """Stop all jobs and warm parents."""
+        self._stop.set()
+        with self._lock:
+            parents = list(self._parents.values())
+            self._parents.clear()
+        for parent in parents:
+            parent.close()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_MESSAGE_CHARACTERS]
+
+
+def _last_words(text: str) -> tuple[str, ...]:
+    """The last lines that say something; faulthandler's list of loaded extension modules does not."""
+    lines = [line[:_LINE_CHARACTERS] for line in text.splitlines() if line.strip()]
+    return tuple([line for line in lines if not line.startswith("Extension modules:")][-TAIL_LINES:])
+
+
+def _take(folder: Path, name: str) -> str:
+    """Read and remove one of the worker's own files, so that only the job's files stay."""
+    path = folder / name
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def read_outcome(out: Path, ended: dict[str, Any], limits: Limits) -> Outcome:
+    """Turn a wait status and what the child left behind into an `Outcome`."""
+    stage = _take(out, ".stage") or "import"
+    tail = _last_words(_take(out, ".stderr"))
+    result = _take(out, ".result.json")
+    for name in (".job.json", ".result.part"):
+        _take(out, name)
+    status: int = ended["status"]
+    cost = {
+        "seconds": ended["seconds"],
+        "cpu_seconds": ended["cpu_seconds"],
+        "peak_bytes": ended["peak_bytes"],
+        "seen": time.time(),
+    }
+
+    def outcome(kind: OutcomeKind, message: str) -> Outcome:
+        return Outcome(kind, stage, message, tail, **cost)
+
+    if ended["killed"] == "timeout":
+        return outcome("timeout", f"still running after {limits.seconds:g} s")
+    if ended["killed"] == "memory":
+        return outcome("memory", f"more than {limits.memory / 2**20:.0f} MB of resident memory")
+    if os.WIFSIGNALED(status):
+        return outcome("signal", signal.Signals(os.WTERMSIG(status)).name)
+    if not result:
+        return outcome("exit", f"the process left with status {os.waitstatus_to_exitcode(status)} and no result")
+    parsed = json.loads(result)
+    if parsed["ok"]:
+        return Outcome("ok", stage, "", (), parsed["facts"] or {}, out, **cost)
+    kind: OutcomeKind = "memory" if parsed["type"] == "MemoryError" else "exception"
+    return outcome(kind, _one_line(f"{parsed['type']}: {parsed['message']}"))

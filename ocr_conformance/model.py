@@ -1,0 +1,130 @@
+"""The interface between a source model and the engine. Runs in child processes only, beside the framework.
+
+A model folder's ``model.py`` defines a subclass of `Recognizer`. Frameworks are imported inside methods, never at the
+top: a child process that only needs the preprocessing should not pay for the network.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib.util
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Tensors = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What a model promises of one input or output: the batch is 1 and comes first."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    low: float | None = None
+    """Smallest value the source can be fed (or give), where that is known."""
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights a source model carries, and how they are told apart.
+
+    Attributes:
+        name: ``seeded``, ``shipped``, ``pretrained`` or the file's name.
+        path: file to load; ``None`` for weights that the adapter draws from a seed.
+        sha256: hash of the file, or of the recipe's name for seeded weights.
+    """
+
+    name: str
+    path: str | None
+    sha256: str
+
+
+class SourceModel(abc.ABC):
+    """A source OCR network in its own framework, with its preprocessing and its decoding."""
+
+    def __init__(self, variant: str, weights: Weights) -> None:
+        self.variant = variant
+        self.weights = weights
+
+    @abc.abstractmethod
+    def inputs(self) -> list[TensorSpec]:
+        """Inputs of the exported network, batch 1."""
+
+    @abc.abstractmethod
+    def outputs(self) -> list[TensorSpec]:
+        """Outputs of the exported network, batch 1."""
+
+    @abc.abstractmethod
+    def preprocess(self, path: str) -> Tensors:
+        """Read an image file as the source library does: one array of ``inputs()``'s shape and dtype per input.
+
+        Raises:
+            ValueError: the file does not decode.
+        """
+
+    @abc.abstractmethod
+    def phone_preprocess(self, path: str) -> Tensors:
+        """The recipe an app follows, written without the source library: must give what `preprocess` gives."""
+
+    @abc.abstractmethod
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Run the source network *as shipped* on arrays whose first axis is the sample; same axis in the outputs."""
+
+    @abc.abstractmethod
+    def parameters(self) -> int:
+        """Number of weight values in the network (trainable or not)."""
+
+
+class Recognizer(SourceModel):
+    """Reads a word image into text."""
+
+    @abc.abstractmethod
+    def decode(self, outputs: Tensors) -> list[str]:
+        """Text per sample from (de-quantized) outputs whose first axis is the sample, as the source library decodes."""
+
+
+class KerasModel(SourceModel):
+    """A source whose routes start from a ``keras.Model`` (or ``tf_keras.Model``)."""
+
+    @abc.abstractmethod
+    def keras_model(self, *, unroll: bool = False) -> Any:
+        """The network to export: inputs and outputs as declared, any batch; ``unroll`` unrolls recurrent layers.
+
+        Rewrites that a converter needs are made here and described in the model's README; the ``saved-model`` hop
+        compares their output with `predict`, so that a rewrite that changes the network is caught.
+        """
+
+
+def load_adapter(reference: str) -> type[SourceModel]:
+    """Import ``/path/model.py:ClassName`` under a name of its own, so that many ``model.py`` can live together."""
+    path, _, name = reference.rpartition(":")
+    module_name = "ocr_model_" + "".join(c if c.isalnum() else "_" for c in Path(path).parent.name)
+    module = sys.modules.get(module_name)
+    if module is None or getattr(module, "__file__", None) != path:
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"cannot import {path}")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        spec.loader.exec_module(module)
+    adapter: type[SourceModel] = getattr(module, name)
+    return adapter
+
+
+def build(reference: dict[str, Any]) -> Any:
+    """Instantiate the adapter that a job's ``model`` parameter names (see `model_reference`)."""
+    adapter = load_adapter(reference["adapter"])
+    return adapter(reference["variant"], Weights(**reference["weights"]))
+
+
+def model_reference(adapter: str, variant: str, weights: Weights) -> dict[str, Any]:
+    """The JSON form of a model in a job."""
+    return {"adapter": adapter, "variant": variant, "weights": asdict(weights)}

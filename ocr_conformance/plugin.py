@@ -1,0 +1,504 @@
+"""The pytest plugin: options, collection, verdicts as outcomes, header and summary.
+
+Importing this module imports pytest and the standard library only; everything else is loaded when a run judges something.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import pytest
+
+if TYPE_CHECKING:
+    from ocr_conformance.cases import Case
+    from ocr_conformance.conformance import Engine, Settings
+    from ocr_conformance.results import CheckResult
+
+_SUITE = "ocr_conformance.suite"
+_NODE = "ocr"
+"""Node id of the built-in suite: ``ocr::test_conformance[keras-ocr/tf-lite/int8@modern-text]``."""
+
+_KEY = pytest.StashKey["Conformance"]()
+_PROGRESS_SECONDS = 20.0
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+_LISTS = (
+    ("model", "MODEL", "judge this model, model:variant or glob (repeatable); with no paths, only conformance runs"),
+    ("mode", "MODE", "quantization mode or glob (repeatable): float32 float16 dynamic-range int8 full-int8 int16x8"),
+    ("route", "ROUTE", "route or glob (repeatable)"),
+    ("toolchain", "NAME", "toolchain or glob (repeatable); 'here' is the environment pytest runs in"),
+    ("check", "CHECK", "check or glob (repeatable)"),
+    ("weights", "CHOICE", "name of weights in the contract, or a file; MODEL=CHOICE for one model (repeatable)"),
+)
+_VALUES = (
+    ("device", "NAME", "hold absolute latency and memory against the contract's [device.NAME]"),
+    ("max-age", "DAYS", "make evidence older than this anew (0: all of it)"),
+    ("images", "DIR", "images to judge on, labelled by DIR/labels.tsv or by their names"),
+    ("calibration", "DIR", "images that quantizers calibrate on"),
+    ("samples", "N", "number of images judged (64)"),
+    ("threads", "N", "interpreter threads (1)"),
+    ("cache", "DIR", "where artifacts and evidence are kept"),
+    ("timeout", "SECONDS", "wall time of one job (900)"),
+    ("memory", "MB", "resident memory of one job (6144)"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Define ``--ocr-*`` and their ini twins (``ocr_*``)."""
+    group = parser.getgroup("ocr", "OCR conformance (pytest-ocr-conformance)")
+    for name, metavar, text in _LISTS:
+        group.addoption(f"--ocr-{name}", action="append", metavar=metavar, help=text)
+        parser.addini(f"ocr_{name}", text, type="args", default=[])
+    for name, metavar, text in _VALUES:
+        group.addoption(f"--ocr-{name}", metavar=metavar, help=text)
+        parser.addini(f"ocr_{name.replace('-', '_')}", text)
+    group.addoption("--ocr-offline", action="store_true", help="never download")
+    group.addoption("--ocr-no-cache", action="store_true", help="keep nothing: a temporary cache for this run")
+    group.addoption("--ocr-artifacts", metavar="DIR", help="write the .tflite files and their manifests here")
+    group.addoption(
+        "--ocr-report", action="append", metavar="FILE", help="write a report; the suffix picks the format (repeatable)"
+    )
+    group.addoption("--ocr-list", action="store_true", help="show models, routes, modes, checks and toolchains, and exit")
+    parser.addini("ocr_offline", "never download", type="bool", default=False)
+    parser.addini("ocr_model_paths", "folders of models of this repository (each model a folder)", type="paths", default=[])
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register `ocr_conformance.hookspec`."""
+    from ocr_conformance import hookspec
+
+    pluginmanager.add_hookspecs(hookspec)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; with ``--ocr-model`` and no paths, leave only conformance to collect."""
+    config.addinivalue_line("markers", "ocr(model, check): one conformance check of one case of an OCR model")
+    if not (config.getoption("ocr_model") or config.getoption("ocr_list") or any(map(_is_node, config.args))):
+        return
+    _active(config)
+    no_paths = config.args_source is not pytest.Config.ArgsSource.ARGS
+    config.args[:] = [] if no_paths else [text for text in config.args if not _is_node(text)]
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """``--ocr-list`` shows and exits."""
+    if not config.getoption("ocr_list"):
+        return None
+    from ocr_conformance.errors import UserError
+    from ocr_conformance.report import listing
+
+    config._do_configure()
+    try:
+        conformance = config.stash[_KEY]
+        try:
+            text = listing.render(conformance.registry, width=config.get_terminal_writer().fullwidth)
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+        config.get_terminal_writer().write(text)
+        return 0
+    finally:
+        config._ensure_unconfigure()
+
+
+def _is_node(argument: str) -> bool:
+    """Whether an argument is a node id of the built-in suite (pytest may show it relative, as ``../ocr::...``)."""
+    path, colons, _ = argument.partition("::")
+    return bool(colons) and Path(path).name == _NODE and not Path(path).exists()
+
+
+# --- collection ------------------------------------------------------------------------------------------------------
+
+
+class _Suite(pytest.Module):
+    """The built-in suite as a module with a node id of its own: no site-packages path in it."""
+
+    def _getobj(self) -> Any:
+        return importlib.import_module(_SUITE)
+
+
+@pytest.fixture
+def ocr_judge(request: pytest.FixtureRequest) -> Callable[[Case, str], None]:
+    """Judge a case by a check, and end the test as the verdict says."""
+    return functools.partial(_active(request.config).judge, request.node)
+
+
+def _active(config: pytest.Config) -> Conformance:
+    """The run's judge; made when the first test asks for one (a re-exported suite has no ``--ocr-model``)."""
+    if _KEY not in config.stash:
+        conformance = config.stash[_KEY] = Conformance(config)
+        config.pluginmanager.register(_Active(conformance), "ocr_conformance.active")
+    return config.stash[_KEY]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per case and check."""
+    if not {"ocr_case", "ocr_check"} <= set(metafunc.fixturenames):
+        return
+    from ocr_conformance.errors import UserError
+
+    conformance = _active(metafunc.config)
+    try:
+        pairs = conformance.pairs()
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+    metafunc.parametrize(
+        ("ocr_case", "ocr_check"),
+        [
+            pytest.param(case, check, id=f"{case}-{check}", marks=pytest.mark.ocr(model=case.model_id, check=check))
+            for case, check in pairs
+        ],
+    )
+
+
+class _Active:
+    """The hooks of a run that judges something."""
+
+    def __init__(self, conformance: Conformance) -> None:
+        self.conformance = conformance
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Add the built-in suite unless a re-exported one was collected; latency last, alone on the machine."""
+        ours = [item for item in items if item.get_closest_marker("ocr")]
+        if not ours and config.getoption("ocr_model"):
+            suite = _Suite.from_parent(session, path=Path(__file__).parent / "suite" / "__init__.py", nodeid=_NODE)
+            items += [item for item in session.genitems(suite) if self.conformance.named(item.nodeid)]
+        items.sort(key=lambda item: _check_of(item) == "latency")
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Start the jobs in the background (not where nothing is run)."""
+        if session.config.option.collectonly or session.config.pluginmanager.hasplugin("dsession"):
+            return  # the controller of pytest-xdist runs no test
+        selected = [item for item in session.items if _check_of(item)]
+        self.conformance.start([item.callspec.params for item in selected])  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Give the report its result: properties for JUnit, the whole for the summary."""
+        report = yield
+        result = item.stash.get(_RESULT, None)
+        if result is not None and report.when == "call":
+            case = item.callspec.params["ocr_case"]  # type: ignore[attr-defined]
+            report.ocr = {"case": str(case), "result": result.to_json()}  # type: ignore[attr-defined]
+            report.user_properties.append(("ocr_verdict", result.verdict))
+            report.user_properties += [(f"ocr_{value.name}", value.measured) for value in result.values]
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
+        """``undecided`` is a category of its own (to pytest a failure)."""
+        known = getattr(report, "ocr", None)
+        if known is not None and known["result"]["verdict"] == "undecided":
+            return "undecided", "U", "UNDECIDED"
+        return None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect results, also those that xdist's workers send."""
+        known = getattr(report, "ocr", None)
+        if known is not None:
+            self.conformance.take(known)
+
+    def pytest_report_header(self, config: pytest.Config) -> list[str]:
+        """Toolchains, weights, images, cache."""
+        return self.conformance.header()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Nothing judged is an error, not green; a model without a passed mode beyond float32 fails."""
+        self.conformance.close()
+        if not _is_worker(session.config) and not session.config.option.collectonly:
+            session.exitstatus = self.conformance.exit_status(int(exitstatus))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The tables and counts, on the controller only."""
+        if not _is_worker(terminalreporter.config):
+            self.conformance.summary(terminalreporter)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """xdist: all workers share the controller's temporary cache."""
+        node.workerinput["ocr_cache"] = str(self.conformance.settings.cache)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Stop what an interrupted run left running."""
+        self.conformance.close()
+
+
+_RESULT = pytest.StashKey["CheckResult"]()
+
+
+def _check_of(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("ocr")
+    return marker.kwargs["check"] if marker else None
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+# --- the judge of a run ----------------------------------------------------------------------------------------------
+
+
+class Conformance:
+    """Holds a run's engine and its results, and turns verdicts into pytest outcomes."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self._engine: Engine | None = None
+        self._records: list[dict[str, Any]] = []
+        self._cache: Any = None
+        self._nodes = [f"{_NODE}::{text.partition('::')[2]}" for text in config.args if _is_node(text)]
+        self._started = time.time()
+        self._progress: _Progress | None = None
+        from ocr_conformance.errors import UserError
+
+        try:
+            self.registry = self._registry()
+            self.settings = self._settings()
+            if not config.getoption("ocr_list"):
+                self._reports()
+                self.engine.cases  # noqa: B018 - an unknown name is a usage error, before anything is collected
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def _registry(self) -> Any:
+        from ocr_conformance.registry import Registry
+
+        registry = Registry.built_in()
+        for path in self.config.getini("ocr_model_paths"):
+            registry.add_models(Path(path))
+        self.config.hook.pytest_ocr_register(config=self.config, registry=registry)
+        return registry
+
+    def _value(self, name: str) -> Any:
+        """The command line's value, else the ini file's."""
+        ini = name.replace("-", "_")
+        given = self.config.getoption(f"ocr_{ini}")
+        return given if given not in (None, []) else self.config.getini(f"ocr_{ini}") or None
+
+    def _named_models(self) -> list[str]:
+        """The models of the node ids that were given in place of paths."""
+        from ocr_conformance.cases import Case
+
+        cases = [node.partition("[")[2].rpartition("-")[0] for node in self._nodes if "[" in node]
+        return list(dict.fromkeys(Case.parse(text).model_id for text in cases))
+
+    def _number(self, name: str, kind: type, least: float) -> Any:
+        from ocr_conformance.errors import UserError
+
+        text = self._value(name)
+        if text is None:
+            return None
+        try:
+            number = kind(text)
+        except ValueError:
+            number = None
+        if number is None or not number >= least:
+            what = "a whole number" if kind is int else "a number"
+            raise UserError(f"--ocr-{name} {text}: expected {what} of at least {least:g}")
+        return number
+
+    def _settings(self) -> Settings:
+        from ocr_conformance.conformance import DEFAULT_MEMORY, DEFAULT_TIMEOUT, Settings, default_cache
+
+        config = self.config
+        models = tuple(config.getoption("ocr_model") or self._named_models() or config.getini("ocr_model"))
+        days = self._number("max-age", float, 0)
+        memory = self._number("memory", int, 1)
+        root = config.invocation_params.dir
+        worker: dict[str, Any] = getattr(config, "workerinput", {})
+        if "ocr_cache" in worker:
+            cache = Path(worker["ocr_cache"])
+        elif config.getoption("ocr_no_cache"):
+            from ocr_conformance.conformance import temporary_cache
+
+            self._cache = temporary_cache()
+            cache = self._cache.__enter__()
+        else:
+            cache = root / self._value("cache") if self._value("cache") else default_cache()
+        return Settings(
+            models=models,
+            modes=tuple(self._value("mode") or ()),
+            routes=tuple(self._value("route") or ()),
+            toolchains=tuple(self._value("toolchain") or ()),
+            checks=tuple(self._value("check") or ()),
+            device=self._value("device"),
+            offline=config.getoption("ocr_offline") or config.getini("ocr_offline"),
+            max_age=None if days is None else days * 86400,
+            weights=tuple(self._value("weights") or ()),
+            images=root / self._value("images") if self._value("images") else None,
+            calibration=root / self._value("calibration") if self._value("calibration") else None,
+            samples=self._number("samples", int, 1) or 64,
+            threads=self._number("threads", int, 1) or 1,
+            cache=cache,
+            timeout=self._number("timeout", float, 1) or DEFAULT_TIMEOUT,
+            memory=(memory or 0) * 2**20 or DEFAULT_MEMORY,
+            artifacts=root / config.getoption("ocr_artifacts") if config.getoption("ocr_artifacts") else None,
+            own_only=not models,
+        )
+
+    def _reports(self) -> list[Path]:
+        """The report files that were asked for.
+
+        Raises:
+            UserError: a suffix that no format has, or a folder that is not there.
+        """
+        from ocr_conformance import report
+
+        return [report.check_path(Path(text)) for text in self.config.getoption("ocr_report") or ()]
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, made on first use."""
+        if self._engine is None:
+            from ocr_conformance.conformance import Engine
+
+            self._engine = Engine(self.settings, self.registry)
+        return self._engine
+
+    def named(self, nodeid: str) -> bool:
+        """Whether a node was asked for by its id, or none was."""
+        return not self._nodes or any(nodeid == n or nodeid.startswith((f"{n}::", f"{n}[")) for n in self._nodes)
+
+    def pairs(self) -> list[tuple[Case, str]]:
+        """The selected cases and checks; weights and images of each are resolved, so that bad ones end the run now."""
+        from ocr_conformance.errors import UserError
+
+        if not self.engine.cases and self.settings.own_only:
+            raise UserError(
+                "the suite is re-exported but this repository has no models of its own: "
+                "name their folder in the ini option ocr_model_paths, or register them in pytest_ocr_register"
+            )
+        found = []
+        for case in self.engine.cases:
+            self.engine.source(case.model, case.variant)
+            found += [(case, check.name) for check in self.engine.checks_of(case)]
+        return found
+
+    def start(self, params: Iterable[dict[str, Any]]) -> None:
+        """Prefetch what the selected tests will need."""
+        from ocr_conformance.errors import UserError
+
+        try:
+            self.engine.prefetch((each["ocr_case"], each["ocr_check"]) for each in params)
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+        self._progress = _Progress(self.config, self.engine)
+
+    def judge(self, item: pytest.Item, case: Case, check: str) -> None:
+        """Judge, keep the result with the item, and end its test as the verdict says."""
+        __tracebackhide__ = True
+        result = item.stash[_RESULT] = self.engine.judge(case, check)
+        message = f"{case} {check}: {result.message}"
+        if result.verdict == "unsupported":
+            pytest.xfail(f"unsupported: {result.message}")
+        if result.verdict in ("skipped", "not-run"):
+            pytest.skip(f"{result.verdict}: {result.message}")
+        if result.verdict != "passed":  # "unsupported" gets here under --runxfail
+            pytest.fail("\n".join((message, *result.details)), pytrace=False)
+
+    def take(self, record: dict[str, Any]) -> None:
+        """Keep the result of one test."""
+        self._records.append(record)
+
+    def header(self) -> list[str]:
+        """Lines for pytest's header."""
+        from ocr_conformance.report import terminal
+
+        return terminal.header(self.engine)
+
+    def document(self) -> dict[str, Any]:
+        """The record of the run."""
+        from ocr_conformance.report import record
+
+        return record.document(self.engine, self._records, time.time() - self._started)
+
+    def exit_status(self, status: int) -> int:
+        """pytest's exit status, corrected by what was judged."""
+        from ocr_conformance.report import record
+
+        if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return status
+        if not record.judged(self._records):
+            return int(pytest.ExitCode.NO_TESTS_COLLECTED)
+        return int(pytest.ExitCode.TESTS_FAILED) if record.without_passed_mode(self._records) else status
+
+    def summary(self, terminalreporter: Any) -> None:
+        """Write tables to the terminal and the reports that were asked for."""
+        from ocr_conformance import report
+        from ocr_conformance.errors import UserError
+        from ocr_conformance.report import terminal
+
+        if not self._records:
+            return
+        document = self.document()
+        terminalreporter.section("OCR conformance")
+        for line in terminal.summary(document, width=terminalreporter._tw.fullwidth, color=terminalreporter._tw.hasmarkup):
+            terminalreporter.write_line(line)
+        for path in self._reports():
+            try:
+                report.write(document, path)
+                terminalreporter.write_line(f"report: {path}")
+            except UserError as error:
+                terminalreporter.write_line(str(error), red=True)
+
+    def close(self) -> None:
+        """Stop jobs and progress; drop a temporary cache."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+        if self._engine is not None:
+            self._engine.close()
+        if self._cache is not None:
+            self._cache.__exit__(None, None, None)
+            self._cache = None
+
+
+class _Progress:
+    """Says now and then which jobs run and for how long; lives in the process that owns the terminal."""
+
+    def __init__(self, config: pytest.Config, engine: Engine) -> None:
+        self._slots = engine.slots
+        self._stopped = threading.Event()
+        self._out = _terminal_copy(config)
+        if self._out is not None:
+            threading.Thread(target=self._loop, name="ocr-progress", daemon=True).start()
+
+    def _loop(self) -> None:
+        while not self._stopped.wait(_PROGRESS_SECONDS):
+            running = [f"{title}, {seconds:.0f} s" for title, seconds, _ in self._slots.running() if seconds > 5]
+            if running and self._out is not None:
+                print(f"\n[ocr] {' | '.join(running)} ", file=self._out, flush=True)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+
+
+def _terminal_copy(config: pytest.Config) -> TextIO | None:
+    """The real standard output, past pytest's capturing; ``None`` in an xdist worker or where it cannot be had."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if _is_worker(config) or capture is None or config.option.verbose < 0:
+        return None
+    capture.suspend_global_capture()
+    try:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    except (OSError, ValueError, AttributeError):
+        return None
+    finally:
+        capture.resume_global_capture()

@@ -1,0 +1,283 @@
+"""Write measured values back into a contract, with head-room, as a diff that a reviewer can read."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.items import AoT, Table
+
+from ocr_conformance import contract as contracts
+from ocr_conformance.cases import Case
+from ocr_conformance.contract import Contract, Promise
+from ocr_conformance.errors import UserError
+from ocr_conformance.results import CheckResult, Value
+
+ERROR_ROOM = 1.5
+"""Tensor distances and character errors may grow by this factor: another processor's kernels add in another order."""
+SIZE_ROOM = 1.05
+"""Files change by some per cent with a converter's version."""
+MEMORY_ROOM = 1.2
+LATENCY_ROOM = 1.15
+"""On the upper end of the measured interval."""
+SHARE_ROOM = 0.98
+"""Shares of arithmetic and bytes are exact for a file; a converter's version moves them a little."""
+ERROR_FLOOR = 1e-6
+"""No tensor distance is promised below float32's own rounding."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The results of one case that are to be baselined."""
+
+    case: Case
+    results: tuple[CheckResult, ...]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the distributions in the case's toolchain, for the contract's version gates."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update does.
+
+    Attributes:
+        diff: unified diff of the contract; empty when nothing changes.
+        kept: limits that would have become looser and were left as they are, for want of a ``because``.
+    """
+
+    diff: str
+    kept: tuple[str, ...]
+
+
+def update(
+    path: Path,
+    measured: Sequence[Measured],
+    *,
+    because: str | None = None,
+    weights_sha256: str | None = None,
+    toolchain: str | None = None,
+    date: datetime.date | None = None,
+    write: bool = False,
+) -> Update:
+    """Set the limits of each measured variant, route and mode to what was measured, with head-room.
+
+    Cases that differ in their toolchain only share an entry; the loosest value counts. An entry with exactly these
+    selectors is changed in place where it has the last word, otherwise one is added behind the last. Comments and order
+    stay. A limit is only loosened with a ``because``, which the entry then carries; without one it is kept.
+
+    Args:
+        weights_sha256, toolchain, date: for ``[measured]``; what is ``None`` stays.
+        write: put the new text in the file (atomically); otherwise only the diff is made.
+
+    Raises:
+        UserError: a case has a result that did not pass (`skipped` is no obstacle), the contract is wrong, or it
+            cannot be written.
+    """
+    contract = contracts.load(path)
+    for one in measured:
+        for result in one.results:
+            if result.verdict not in ("passed", "skipped"):
+                raise UserError(f"{one.case}: {result.check} is {result.verdict}: only what passes can be baselined")
+    text = path.read_text(encoding="utf-8")
+    document = tomlkit.parse(text)
+    kept: list[str] = []
+    for group in _grouped(measured):
+        kept += _set(document, contract, group, because)
+    stamp = {"weights_sha256": weights_sha256, "toolchain": toolchain, "date": date}
+    given = {key: value for key, value in stamp.items() if value is not None}
+    if given:
+        table = document.setdefault("measured", tomlkit.table())
+        for key, value in given.items():
+            table[key] = value
+    changed = tomlkit.dumps(document)
+    contracts.from_dict(document.unwrap(), str(path), contracts.header_lines(changed))
+    diff = "".join(difflib.unified_diff(text.splitlines(True), changed.splitlines(True), str(path), str(path), n=2))
+    if write and diff:
+        _write(path, changed)
+    return Update(diff, tuple(kept))
+
+
+def limits_of(result: CheckResult) -> dict[str, dict[str, float]]:
+    """The limits, by table and key, that a passed result suggests: measured values with head-room, rounded outwards."""
+    values = {value.name: value for value in result.values if math.isfinite(value.measured)}
+    rules = _RULES.get(result.check, {})
+    found = {key: rule(values[key], result) for key, rule in rules.items() if key in values}
+    table = "effect" if result.check == "mode" else result.check
+    keys = {key: number for key, number in found.items() if number is not None}
+    return {table: keys} if keys else {}
+
+
+Rule = Callable[[Value, CheckResult], float | None]
+
+
+def _outwards(number: float, most: bool, digits: int = 2) -> float:
+    """Round away from the measured side, to so many significant digits."""
+    if number == 0:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(abs(number))) - digits + 1)
+    rounded = (math.ceil if most else math.floor)(round(number / step, 6)) * step
+    return float(f"{rounded:.{digits + 1}g}")
+
+
+def _thousandths(number: float, towards: Callable[[float], int]) -> float:
+    return towards(round(number * 1000, 6)) / 1000
+
+
+def _error(value: Value, result: CheckResult) -> float:
+    return _outwards(max(value.measured * ERROR_ROOM, ERROR_FLOOR), most=True)
+
+
+def _cosine(value: Value, result: CheckResult) -> float:
+    return 1 - _outwards(max((1 - value.measured) * ERROR_ROOM, ERROR_FLOOR), most=True)
+
+
+def _decibels(value: Value, result: CheckResult) -> float:
+    return float(math.floor(value.measured - 20 * math.log10(ERROR_ROOM)))
+
+
+def _one_sample_less(value: Value, result: CheckResult) -> float:
+    return max(0.0, _thousandths(value.measured - 1 / float(result.data["samples"]), math.floor))
+
+
+def _one_sample_more(value: Value, result: CheckResult) -> float:
+    return min(1.0, _thousandths(value.measured + 1 / float(result.data["samples"]), math.ceil))
+
+
+def _characters(value: Value, result: CheckResult) -> float:
+    """One sample may change as a whole, too: the share of its characters is about its share of the samples."""
+    room: float = max(value.measured * ERROR_ROOM, value.measured + 1 / result.data["samples"])
+    return _thousandths(room, math.ceil)
+
+
+def _drop(value: Value, result: CheckResult) -> float:
+    return max(0.0, min(1.0, _thousandths(float(result.data["interval"]["drop"][1]), math.ceil)))
+
+
+def _ratio(value: Value, result: CheckResult) -> float | None:
+    upper = float(result.data["intervals"][value.name][1])
+    return _outwards(upper * LATENCY_ROOM, most=True) if math.isfinite(upper) else None
+
+
+def _share(value: Value, result: CheckResult) -> float | None:
+    """Only what the contract judges: a float file has no integer share to promise."""
+    return None if value.limit is None else _thousandths(value.measured * SHARE_ROOM, math.floor)
+
+
+_RULES: dict[str, dict[str, Rule]] = {
+    "tensors": {"max_abs": _error, "rmse": _error, "cosine": _cosine, "cosine_mean": _cosine, "sqnr_db": _decibels},
+    "text": {"agreement": _one_sample_less, "cer": _characters, "lost": _one_sample_more},
+    "accuracy": {"drop": _drop},
+    "mode": dict.fromkeys(("integer_macs", "hybrid_macs", "integer_weights", "float16_weights"), _share),
+    "size": {"bytes": lambda value, _: math.ceil(value.measured * SIZE_ROOM)},
+    "latency": {"ratio_to_float32": _ratio, "ratio_to_source": _ratio},
+    "memory": {"growth_bytes": lambda value, _: math.ceil(max(value.measured, 1) * MEMORY_ROOM)},
+}
+"""What is baselined. Repeatability, preprocessing, signature and ops are promises, not measurements."""
+
+_LEAST = frozenset(
+    {"cosine", "cosine_mean", "sqnr_db", "agreement", "integer_macs", "hybrid_macs", "integer_weights"}
+    | {"float16_weights"}
+)
+"""Limits below which a value must not fall; of all others it must not be above."""
+
+
+def _grouped(measured: Sequence[Measured]) -> list[list[Measured]]:
+    """The cases of each variant, route and mode: they differ in their toolchain."""
+    groups: dict[tuple[str, str, str], list[Measured]] = {}
+    for one in measured:
+        groups.setdefault((one.case.variant, one.case.route, one.case.mode), []).append(one)
+    return list(groups.values())
+
+
+def _looser(key: str, one: float, other: float) -> bool:
+    return one < other if key in _LEAST else one > other
+
+
+def _set(document: tomlkit.TOMLDocument, contract: Contract, group: list[Measured], because: str | None) -> list[str]:
+    """Set the limits of one variant, route and mode; returns what was kept for want of a ``because``."""
+    kept = []
+    wanted: dict[str, dict[str, float]] = {}
+    for one in group:
+        for result in one.results:
+            if result.verdict == "passed":
+                for table, keys in limits_of(result).items():
+                    for key, number in keys.items():
+                        if _looser(key, number, wanted.setdefault(table, {}).setdefault(key, number)):
+                            wanted[table][key] = number
+    loosened = False
+    for table, keys in wanted.items():
+        for key, number in list(keys.items()):
+            present = [getattr(getattr(contract.limits(one.case, one.versions), table), key) for one in group]
+            known = [limit for limit in present if limit is not None]
+            if len(known) == len(present) and all(limit == number for limit in known):
+                del keys[key]
+            elif any(_looser(key, number, limit) for limit in known):
+                if because is None:
+                    del keys[key]
+                    kept.append(f"{group[0].case}: {table}.{key} stays at {max(known):g} ({number:g} would be looser)")
+                else:
+                    loosened = True
+    wanted = {table: keys for table, keys in wanted.items() if keys}
+    if not wanted:
+        return kept
+    entry = _entry(document, contract, group)
+    for table, keys in wanted.items():
+        if table not in entry:
+            entry[table] = tomlkit.inline_table()
+        for key, number in keys.items():
+            entry[table][key] = number
+    if loosened:
+        entry["because"] = because
+    return kept
+
+
+def _entry(document: tomlkit.TOMLDocument, contract: Contract, group: list[Measured]) -> Any:
+    """The entry to change: the last with exactly these selectors, if none behind it has a say; else a new one."""
+    promises = document.setdefault("promise", tomlkit.aot())
+    assert isinstance(promises, AoT)
+    for index in range(len(contract.promise) - 1, -1, -1):
+        promise = contract.promise[index]
+        if _exact(promise, group[0].case, bool(contract.variants)):
+            return promises[index]
+        if any(promise.selects(one.case, one.versions) for one in group):
+            break
+    entry: Table = tomlkit.table()
+    case = group[0].case
+    if contract.variants:
+        entry["variant"] = case.variant
+    entry["route"], entry["mode"] = case.route, case.mode
+    promises.append(entry)
+    return entry
+
+
+def _exact(promise: Promise, case: Case, has_variants: bool) -> bool:
+    return (
+        promise.variant == ((case.variant,) if has_variants else ())
+        and promise.route == (case.route,)
+        and promise.mode == (case.mode,)
+        and not promise.toolchain
+        and not promise.when
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            os.chmod(name, path.stat().st_mode & 0o777)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error

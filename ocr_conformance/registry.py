@@ -1,0 +1,192 @@
+"""What can be judged: models, routes, formats and checks, the built-in ones and those that other repositories add."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocr_conformance import checks, resources
+from ocr_conformance.cases import MODES, matches
+from ocr_conformance.contract import Contract, from_dict, load
+from ocr_conformance.convert import ROUTES, Route
+from ocr_conformance.errors import UserError
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a hop's product is run and looked into: job functions, ``None`` where that cannot be done.
+
+    ``run`` and the others are as in `ocr_conformance.runtime.litert`; ``file`` is what a hop leaves in its folder.
+    """
+
+    file: str
+    run: str | None = None
+    inspect: str | None = None
+    repeat: str | None = None
+    latency: str | None = None
+    memory: str | None = None
+
+
+FORMATS: dict[str, Format] = {
+    "saved-model": Format("saved_model", run="ocr_conformance.runtime.saved_model:run"),
+    "tflite": Format(
+        "model.tflite",
+        run="ocr_conformance.runtime.litert:run",
+        inspect="ocr_conformance.inspect.tflite:inspect",
+        repeat="ocr_conformance.runtime.litert:repeat",
+        latency="ocr_conformance.runtime.latency:measure",
+        memory="ocr_conformance.runtime.memory:measure",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model folder: its contract, its adapter, and whether it came with this project."""
+
+    folder: Path
+    contract: Contract
+    built_in: bool
+
+    @property
+    def name(self) -> str:
+        """The model's name in case strings."""
+        return self.contract.model.name
+
+    @property
+    def adapter_file(self) -> Path:
+        """The Python file that defines the adapter."""
+        return self.folder / self.contract.model.adapter.rpartition(":")[0]
+
+    @property
+    def adapter_class(self) -> str:
+        """The adapter's class name in that file."""
+        return self.contract.model.adapter.rpartition(":")[2]
+
+
+def near(name: str, known: Iterable[str], what: str, option: str) -> UserError:
+    """A usage error for an unknown name that lists the near matches first."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
+    return UserError(f"{option} {name}: there is no such {what}; {hint} (--ocr-list shows all)")
+
+
+@dataclass
+class Registry:
+    """Everything a run can choose from. Another repository's plugin gets it in ``pytest_ocr_register``."""
+
+    models: dict[str, ModelEntry] = field(default_factory=dict)
+    routes: dict[str, Route] = field(default_factory=lambda: dict(ROUTES))
+    formats: dict[str, Format] = field(default_factory=lambda: dict(FORMATS))
+
+    def add_model(self, folder: Path, contract: Mapping[str, Any] | None = None, *, built_in: bool = False) -> None:
+        """Add the model in ``folder``: ``model.py`` and ``contract.toml``, or the contract's data in its place.
+
+        Raises:
+            UserError: the contract or the adapter file is missing or wrong, or the name is taken.
+        """
+        where = f"contract of {folder.name}"
+        read = load(folder / "contract.toml") if contract is None else from_dict(contract, where)
+        entry = ModelEntry(folder, read, built_in)
+        if not entry.adapter_file.is_file():
+            raise UserError(f"{read.where}, model.adapter: there is no {entry.adapter_file}")
+        taken = self.models.get(entry.name)
+        if taken is not None:
+            raise UserError(f"two models are named {entry.name!r}: {taken.folder} and {folder}; rename one")
+        self.models[entry.name] = entry
+
+    def add_models(self, root: Path, *, built_in: bool = False) -> None:
+        """Add every folder below ``root`` that has a ``contract.toml``.
+
+        Raises:
+            UserError: ``root`` is no folder or holds no model, or see `add_model`.
+        """
+        if not root.is_dir():
+            raise UserError(f"the folder of models {root} does not exist: correct ocr_model_paths")
+        folders = sorted(path.parent for path in root.glob("*/contract.toml"))
+        if not folders:
+            raise UserError(f"the folder of models {root} holds no model: expected {root}/NAME/contract.toml")
+        for folder in folders:
+            self.add_model(folder, built_in=built_in)
+
+    def add_route(self, route: Route) -> None:
+        """Add a route; its hop functions may be ``/path/file.py:function``.
+
+        Raises:
+            UserError: the name is taken.
+        """
+        if self.routes.setdefault(route.name, route) is not route:
+            raise UserError(f"there already is a route named {route.name!r}")
+
+    def add_format(self, name: str, format_: Format) -> None:
+        """Add (or replace) how a hop's product is run and looked into."""
+        self.formats[name] = format_
+
+    def add_check(self, check: checks.Check) -> None:
+        """Add a check. It is put to every case whose model is of one of its kinds."""
+        checks.register(check)
+
+    @classmethod
+    def built_in(cls) -> Registry:
+        """The models, routes, formats and checks that came with this project."""
+        registry = cls()
+        registry.add_models(resources.folder("models"), built_in=True)
+        return registry
+
+    def variants(self, patterns: Iterable[str], *, own_only: bool = False) -> list[tuple[ModelEntry, str]]:
+        """The (model, variant) pairs that ``--ocr-model`` patterns select, in registration order.
+
+        A pattern without a colon selects models, each with its default variants; one with a colon selects variants by
+        their full name, a glob only the default ones. No pattern: every model (of the user's own, if ``own_only``).
+
+        Raises:
+            UserError: a pattern matches nothing; names the near matches.
+        """
+        chosen: dict[tuple[str, str], None] = {}
+        wanted = list(patterns)
+        for entry in self.models.values():
+            if not wanted and not (own_only and entry.built_in):
+                chosen |= dict.fromkeys((entry.name, variant) for variant in _default_variants(entry))
+        for pattern in wanted:
+            found = [pair for entry in self.models.values() for pair in _matching(entry, pattern)]
+            if not found:
+                known = {f"{e.name}:{v}" for e in self.models.values() for v in e.contract.variants} | set(self.models)
+                raise near(pattern, known, "model", "--ocr-model")
+            chosen |= dict.fromkeys(found)
+        order = list(self.models)
+        return [(self.models[name], v) for name, v in sorted(chosen, key=lambda pair: order.index(pair[0]))]
+
+    def check_modes(self, patterns: Iterable[str]) -> None:
+        """Raise a `UserError` for a ``--ocr-mode`` that matches no mode."""
+        _check(patterns, MODES, "mode", "--ocr-mode")
+
+    def check_routes(self, patterns: Iterable[str]) -> None:
+        """Raise a `UserError` for a ``--ocr-route`` that matches no route."""
+        _check(patterns, self.routes, "route", "--ocr-route")
+
+    def check_checks(self, patterns: Iterable[str]) -> None:
+        """Raise a `UserError` for a ``--ocr-check`` that matches no check."""
+        _check(patterns, checks.CHECKS, "check", "--ocr-check")
+
+
+def _check(patterns: Iterable[str], known: Iterable[str], what: str, option: str) -> None:
+    names = list(known)
+    for pattern in patterns:
+        if not any(matches(name, [pattern]) for name in names):
+            raise near(pattern, names, what, option)
+
+
+def _default_variants(entry: ModelEntry) -> list[str]:
+    return ["", *(name for name, variant in entry.contract.variants.items() if variant.default)]
+
+
+def _matching(entry: ModelEntry, pattern: str) -> list[tuple[str, str]]:
+    if ":" not in pattern:
+        return [(entry.name, variant) for variant in _default_variants(entry)] if matches(entry.name, [pattern]) else []
+    exact = [variant for variant in entry.contract.variants if pattern == f"{entry.name}:{variant}"]
+    globbed = [v for v in _default_variants(entry) if v and matches(f"{entry.name}:{v}", [pattern])]
+    return [(entry.name, variant) for variant in dict.fromkeys([*exact, *globbed])]

@@ -1,0 +1,60 @@
+"""``--ocr-list``: models, routes, modes, checks and toolchains; what is here, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from ocr_conformance import checks, toolchain
+from ocr_conformance.cases import MODES
+from ocr_conformance.report.record import frameworks
+
+if TYPE_CHECKING:
+    from ocr_conformance.registry import Registry
+    from ocr_conformance.toolchain import Toolchain
+
+
+def render(registry: Registry, width: int) -> str:
+    """The listing as text."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    out = io.StringIO()
+    console = Console(file=out, width=max(width, 100), highlight=False, emoji=False)
+    chains = toolchain.available()
+
+    def show(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+        drawn = Table(*headings, title=title, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
+        for row in rows:
+            drawn.add_row(*row)
+        console.print(drawn)
+
+    rows = []
+    for entry in registry.models.values():
+        for variant in ("", *entry.contract.variants):
+            description = entry.contract.settings(variant)
+            name = f"{entry.name}:{variant}" if variant else entry.name
+            asked = "" if not variant or entry.contract.variants[variant].default else "on request; "
+            where = _where(chains, description.requires)
+            rows.append((name, f"{asked}{description.summary}", ", ".join(description.routes), where))
+    show("models", ("model", "", "routes", "its framework"), rows)
+    routes = [(route.name, route.summary, _where(chains, route.requires)) for route in registry.routes.values()]
+    show("routes", ("route", "", "can run in"), routes)
+    show("modes", ("mode",), [(mode,) for mode in MODES])
+    show("checks", ("check", "the question"), [(check.name, check.summary) for check in checks.CHECKS.values()])
+    show("toolchains", ("toolchain", "state", "versions"), [_toolchain(chain) for chain in chains])
+    return out.getvalue()
+
+
+def _where(chains: list[Toolchain], requires: tuple[str, ...]) -> str:
+    able = [chain for chain in chains if not toolchain.unmet(chain, requires)]
+    here = [chain.name for chain in able if chain.present]
+    if here:
+        return ", ".join(here)
+    return f"missing: {able[0].how}" if able else f"missing: needs {', '.join(requires)}"
+
+
+def _toolchain(chain: Toolchain) -> tuple[str, str, str]:
+    state = f"missing: {chain.how}" if chain.missing else ("here" if chain.is_here else f"created: {chain.python}")
+    return chain.name, state, ", ".join(f"{name} {version}" for name, version in frameworks(chain.versions).items())

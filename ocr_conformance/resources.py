@@ -1,0 +1,32 @@
+"""Where the built-in ``models/`` and ``fixtures/`` are: in the wheel's ``_data``, or in the checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from ocr_conformance.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def folder(name: Literal["models", "fixtures"]) -> Path:
+    """The built-in folder of that name.
+
+    The wheel carries both folders as ``ocr_conformance/_data`` (hatchling's ``force-include``, which an editable
+    install ignores); a checkout has them beside the package. The checkout is recognised by its ``pyproject.toml``, so
+    that a stranger's top-level ``models`` in site-packages is never taken for ours.
+
+    Raises:
+        UserError: neither place has it.
+    """
+    packed = _PACKAGE / "_data" / name
+    checkout = _PACKAGE.parent / name
+    if packed.is_dir():
+        return packed
+    if (_PACKAGE.parent / "pyproject.toml").is_file() and checkout.is_dir():
+        return checkout
+    raise UserError(
+        f"the built-in {name} are neither in {packed} nor in {checkout}: this installation is incomplete, "
+        "install pytest-ocr-conformance again (pip install --force-reinstall pytest-ocr-conformance)"
+    )

@@ -1,0 +1,98 @@
+"""The source side of a case: what the network is fed, and what it answers in its own framework."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ocr_conformance.model import build
+from ocr_conformance.runtime import tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocr_conformance.job import Job
+    from ocr_conformance.model import SourceModel, Tensors
+
+_FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "torch", "onnxruntime", "keras_ocr", "cv2", "PIL", "numpy")
+
+
+def _read(model: SourceModel, image: dict[str, str], recipe: Callable[[str], Tensors], name: str) -> Tensors:
+    path = image["path"]
+    try:
+        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ValueError(f"the image {path} cannot be read: {error.strerror}") from None
+    if found != image["sha256"]:
+        raise ValueError(f"the image {path} changed while the run was planned; run again")
+    try:
+        arrays = recipe(path)
+    except ValueError as error:
+        raise ValueError(f"the image {path} does not decode: {error}") from error
+    return {spec.name: tensors.check(spec, arrays[spec.name], f"{name} of {path}") for spec in model.inputs()}
+
+
+def prepare(job: Job) -> dict[str, Any]:
+    """Preprocess the images as the source library does and as the app does.
+
+    Params: ``model`` (see `ocr_conformance.model.model_reference`), ``images``: ``[{"path", "sha256"}, ...]``.
+    Files: ``inputs.npz`` and ``phone.npz``, one array ``[N, ...]`` of the spec's dtype per input.
+
+    Returns:
+        ``input_specs``, ``output_specs`` (`TensorSpec` as dicts), ``samples``, ``files`` (names in order).
+
+    Raises:
+        ValueError: an image cannot be read, does not decode, or an adapter breaks its own promise of shape or dtype.
+    """
+    job.stage("source")
+    images: list[dict[str, str]] = job.params["images"]
+    if not images:
+        raise ValueError("there are no images to prepare")
+    model: SourceModel = build(job.params["model"])
+    source = tensors.stack(_read(model, image, model.preprocess, "preprocess") for image in images)
+    phone = tensors.stack(_read(model, image, model.phone_preprocess, "phone_preprocess") for image in images)
+    tensors.save(job.out / "inputs.npz", source)
+    tensors.save(job.out / "phone.npz", phone)
+    return {
+        "input_specs": [asdict(spec) for spec in model.inputs()],
+        "output_specs": [asdict(spec) for spec in model.outputs()],
+        "samples": len(images),
+        "files": [Path(image["path"]).name for image in images],
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries of the field that this process has imported."""
+    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in _FRAMEWORKS}
+    return {name: str(version) for name, version in found.items() if version is not None}
+
+
+def predict(job: Job) -> dict[str, Any]:
+    """Run the source network, as shipped, on the prepared inputs.
+
+    Params: ``model``. Inputs: ``inputs`` (folder of `prepare`). Files: ``outputs.npz``, float32 ``[N, ...]`` by output.
+
+    Returns:
+        ``texts`` (see `tensors.decode`), ``parameters`` (number of weight values), ``versions`` (of the frameworks).
+
+    Raises:
+        ValueError: the source gives fewer samples than it was fed.
+    """
+    job.stage("source")
+    model: SourceModel = build(job.params["model"])
+    inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
+    outputs = model.predict(inputs)
+    for name, value in outputs.items():
+        if len(value) != tensors.count(inputs):
+            raise ValueError(f"the source gives {len(value)} samples of {name!r} for {tensors.count(inputs)} fed")
+    tensors.save(job.out / "outputs.npz", tensors.as_float32(outputs))
+    return {
+        **tensors.decode(model, outputs),
+        "parameters": model.parameters(),
+        "weights": asdict(model.weights),
+        "versions": versions(),
+    }

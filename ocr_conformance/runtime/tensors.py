@@ -1,0 +1,141 @@
+"""Arrays between jobs: files, names and number formats. What runs at batch 1 is stacked to ``[N, ...]`` in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ocr_conformance.model import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ocr_conformance.model import Tensors
+
+
+def load(path: Path) -> Tensors:
+    """The arrays of an ``.npz`` file by name."""
+    import numpy as np
+
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def save(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Write arrays as an ``.npz`` file (not compressed: it is read more often than it is kept)."""
+    import numpy as np
+
+    np.savez(path, **dict(tensors))
+
+
+def stack(samples: Iterable[Tensors]) -> Tensors:
+    """Stack batch-1 arrays ``[1, ...]`` of several samples to ``[N, ...]`` per name.
+
+    Raises:
+        ValueError: the samples differ in shape.
+    """
+    import numpy as np
+
+    columns: dict[str, list[Any]] = {}
+    for sample in samples:
+        for name, value in sample.items():
+            columns.setdefault(name, []).append(value)
+    for name, values in columns.items():
+        shapes = {value.shape for value in values}
+        if len(shapes) > 1:
+            raise ValueError(f"{name!r} changes its shape from sample to sample: {sorted(shapes)}")
+    return {name: np.concatenate(values) for name, values in columns.items()}
+
+
+def sample(tensors: Tensors, index: int) -> Tensors:
+    """Sample ``index`` of stacked arrays, with its batch axis."""
+    return {name: value[index : index + 1] for name, value in tensors.items()}
+
+
+def count(tensors: Tensors) -> int:
+    """Number of samples N of stacked arrays."""
+    return len(next(iter(tensors.values())))
+
+
+def as_float32(tensors: Tensors) -> Tensors:
+    """The form in which all outputs are stored and compared (whole numbers beyond 2**24 would lose digits)."""
+    import numpy as np
+
+    return {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+
+
+def match(wanted: Sequence[str], found: Sequence[Iterable[str]], what: str) -> tuple[list[int], str]:
+    """Which of the ``found`` tensors each of the ``wanted`` names means.
+
+    Args:
+        wanted: names that the model declares.
+        found: the names that each tensor of the file goes by (signature name, tensor name), in the file's order.
+        what: ``input`` or ``output``, for the message.
+
+    Returns:
+        An index into ``found`` per wanted name, and how it was found: ``name`` or ``order``.
+
+    Raises:
+        ValueError: the numbers differ.
+    """
+    aliases = [set(names) for names in found]
+    if len(wanted) != len(aliases):
+        shown = ", ".join("/".join(sorted(names)) for names in aliases)
+        raise ValueError(f"the model declares {len(wanted)} {what}s ({', '.join(wanted)}), the file has {shown}")
+    by_name = [[i for i, names in enumerate(aliases) if name in names] for name in wanted]
+    if all(len(indices) == 1 for indices in by_name):
+        return [indices[0] for indices in by_name], "name"
+    return list(range(len(wanted))), "order"
+
+
+def quantize(values: Any, dtype: Any, scale: float, zero_point: int) -> Any:
+    """``clip(round(x / scale) + zero_point)`` in ``dtype``, as an app fills an integer input (scale in units of x)."""
+    import numpy as np
+
+    limits = np.iinfo(dtype)
+    steps = np.rint(np.asarray(values, np.float64) / scale) + zero_point
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
+
+
+def dequantize(values: Any, scale: float, zero_point: int) -> Any:
+    """``(q - zero_point) * scale`` as float32."""
+    import numpy as np
+
+    return ((values.astype(np.float64) - zero_point) * scale).astype(np.float32)
+
+
+def decode(model: Any, outputs: Tensors) -> dict[str, Any]:
+    """Facts on what ``outputs`` (``[N, ...]``) read as.
+
+    Returns:
+        ``texts``: N strings, or ``None`` for a model that is no recognizer and where the outputs do not have the
+        promised shape or the decoding raised; ``undecoded`` then says why.
+    """
+    from ocr_conformance.model import Recognizer
+
+    if not isinstance(model, Recognizer):
+        return {"texts": None, "undecoded": "the model is no recognizer"}
+    for spec in model.outputs():
+        shape = (1, *outputs[spec.name].shape[1:])
+        if len(shape) != len(spec.shape) or any(b not in (a, -1) for a, b in zip(shape, spec.shape, strict=True)):
+            reason = f"output {spec.name!r} has shape {list(shape)}, the model promises {list(spec.shape)}"
+            return {"texts": None, "undecoded": reason}
+    try:
+        return {"texts": [str(text) for text in model.decode(outputs)]}
+    except Exception as error:  # an adapter's decoder given a broken network's numbers: evidence, not our crash
+        return {"texts": None, "undecoded": f"{type(error).__name__}: {error}"}
+
+
+def check(spec: TensorSpec, value: Any, origin: str) -> Any:
+    """``value``, if it has the promised shape and dtype.
+
+    Raises:
+        ValueError: it has not.
+    """
+    shape = tuple(value.shape)
+    if shape != spec.shape or str(value.dtype) != spec.dtype:
+        raise ValueError(
+            f"{origin} gives {spec.name!r} as {value.dtype}{list(shape)}, "
+            f"the model declares {spec.dtype}{list(spec.shape)}"
+        )
+    return value

@@ -1,0 +1,320 @@
+"""The graph of jobs and the machine's resources: one flight per cache key, machine-wide slots, latency alone.
+
+Every process that judges (pytest itself, each xdist worker, the command line) has a `Scheduler`. They share nothing but
+the cache and the slots, both guarded by file locks, so that any number of them is correct.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from ocr_conformance.cache import Cache
+from ocr_conformance.errors import CacheError, UserError
+from ocr_conformance.evidence import Outcome
+from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, Workplace
+
+_POLL_SECONDS = 0.05
+_BUSY_SECONDS = 0.3
+_OUTSIDE_KILLS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGBUS")
+"""Signals that somebody else may have sent (SIGBUS: a full disk under a memory map); such an end says nothing lasting."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One job of the graph, known by the key of everything that determines its result."""
+
+    key: str
+    title: str
+    function: str
+    params: dict[str, Any]
+    workplace: Workplace
+    inputs: dict[str, Task] = field(default_factory=dict)
+    fresh: bool = False
+    exclusive: bool = False
+    """Alone on the machine: no other job of ours runs meanwhile."""
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def closure(self) -> Iterator[Task]:
+        """The tasks it builds on, then itself."""
+        for task in self.inputs.values():
+            yield from task.closure()
+        yield self
+
+
+def slot_count(limits: Limits) -> int:
+    """How many jobs may run at once on this machine: by cores, and so that their memory limits fit together."""
+    by_memory = int(psutil.virtual_memory().total // limits.memory)
+    return max(1, min(len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else 2, by_memory))
+
+
+class Slots:
+    """``count`` places for jobs, shared by every process of this user on the machine."""
+
+    def __init__(self, count: int, folder: Path | None = None) -> None:
+        self.folder = folder or Path(tempfile.gettempdir()) / f"ocr-conformance-{os.getuid()}"
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.count = count
+
+    def _lock(self, name: str) -> FileLock:
+        return FileLock(self.folder / f"{name}.lock", thread_local=False)
+
+    @staticmethod
+    def _acquire(lock: FileLock, stop: threading.Event) -> None:
+        while True:
+            if stop.is_set():
+                raise Interrupted
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0.5, poll_interval=_POLL_SECONDS)
+                return
+
+    @contextlib.contextmanager
+    def hold(self, title: str, stop: threading.Event, *, everything: bool = False) -> Iterator[None]:
+        """Hold one slot, or all of them and the gate before them.
+
+        Raises:
+            Interrupted: ``stop`` was set while waiting.
+        """
+        with contextlib.ExitStack() as stack:
+            gate = self._lock("gate")
+            self._acquire(gate, stop)
+            stack.callback(gate.release)
+            if everything:
+                for number in range(self.count):
+                    lock = self._lock(f"slot-{number}")
+                    self._acquire(lock, stop)
+                    stack.callback(lock.release)
+                number = 0
+            else:
+                number = self._any(stack, stop)
+                gate.release()
+            note = self.folder / f"slot-{number}.json"
+            note.write_text(json.dumps({"title": title, "started": time.time(), "pid": os.getpid()}))
+            stack.callback(note.unlink, missing_ok=True)
+            yield
+
+    def _any(self, stack: contextlib.ExitStack, stop: threading.Event) -> int:
+        while not stop.is_set():
+            for number in range(self.count):
+                lock = self._lock(f"slot-{number}")
+                with contextlib.suppress(Timeout):
+                    lock.acquire(timeout=0)
+                    stack.callback(lock.release)
+                    return number
+            time.sleep(_POLL_SECONDS)
+        raise Interrupted
+
+    def running(self) -> list[tuple[str, float, int]]:
+        """What runs now: title, seconds so far, process id of the engine that runs it."""
+        found = []
+        for note in sorted(self.folder.glob("slot-*.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                known = json.loads(note.read_text())
+                found.append((known["title"], time.time() - known["started"], known["pid"]))
+        return found
+
+
+class _State:
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.done = False
+        self.running = False
+        self.outcome: Outcome | None = None
+        self.error: UserError | None = None
+        self.not_before = 0.0
+
+
+class Scheduler:
+    """Runs tasks in background threads, those somebody waits for first."""
+
+    def __init__(self, cache: Cache, slots: Slots, limits: Limits, *, max_age: float | None = None) -> None:
+        self._cache = cache
+        self._slots = slots
+        self._limits = limits
+        self._max_age = max_age
+        self._began = time.time()
+        self._runner = Runner()
+        self._states: dict[str, _State] = {}
+        self._wanted: list[str] = []
+        self._verified: set[str] = set()
+        self._change = threading.Condition()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.executed = 0
+        """How many jobs this scheduler really ran."""
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Work on these in the background, in this order."""
+        with self._change:
+            for task in tasks:
+                for each in task.closure():
+                    self._states.setdefault(each.key, _State(each))
+            while len(self._threads) < self._slots.count:
+                thread = threading.Thread(target=self._work, name=f"ocr-job-{len(self._threads)}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._change.notify_all()
+
+    def outcome(self, task: Task) -> Outcome | None:
+        """Wait for a task's end; ``None`` when a task that it builds on did not end well.
+
+        Raises:
+            UserError: the cache could not take the result.
+        """
+        self.add([task])
+        with self._change:
+            state = self._states[task.key]
+            if not state.done:
+                self._wanted = [each.key for each in task.closure()]
+                self._change.notify_all()
+            while not state.done:
+                self._change.wait(0.5)  # a time-out, so that Ctrl-C gets through
+                if self._stop.is_set():
+                    raise Interrupted
+            if state.error is not None:
+                raise state.error
+            return state.outcome
+
+    def culprit(self, task: Task) -> tuple[Task, Outcome] | None:
+        """Of a task that could not run: the first of those that it builds on that did not end well."""
+        for each in task.closure():
+            outcome = self.outcome(each)
+            if outcome is not None and not outcome.ok:
+                return each, outcome
+        return None
+
+    def _next(self) -> _State | None:
+        """A task that can run now: wanted ones first, exclusive ones last. Call with the lock held."""
+        now = time.monotonic()
+        waiting = []
+        shared_left = False
+        wanted = [self._states[key] for key in self._wanted if key in self._states]
+        for state in [*wanted, *self._states.values()]:
+            if state.done or state.running:
+                shared_left |= state.running and not state.task.exclusive
+                continue
+            before = [self._states[task.key] for task in state.task.inputs.values()]
+            broken = [each for each in before if each.done and (each.outcome is None or not each.outcome.ok)]
+            if broken:
+                state.done = True
+                state.error = broken[0].error
+                self._change.notify_all()
+                continue
+            shared_left |= not state.task.exclusive
+            if all(each.done for each in before) and now >= state.not_before:
+                waiting.append(state)
+        for state in waiting:
+            if not state.task.exclusive:
+                return state
+        if not shared_left or any(state.task.key == self._wanted[-1] for state in waiting if self._wanted):
+            return next((state for state in waiting if state.task.exclusive), None)
+        return None
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            with self._change:
+                state = self._next()
+                if state is None:
+                    self._change.wait(_BUSY_SECONDS)
+                    continue
+                state.running = True
+            finished = False
+            try:
+                state.outcome = self._finish(state.task)
+                finished = state.outcome is not None
+            except Interrupted:
+                return
+            except UserError as error:
+                state.error = error
+                finished = True
+            finally:
+                with self._change:
+                    state.running = False
+                    state.done = finished
+                    if not finished:
+                        state.not_before = time.monotonic() + _BUSY_SECONDS
+                    self._change.notify_all()
+
+    def _finish(self, task: Task) -> Outcome | None:
+        """The outcome from the cache or from a run; ``None`` when another process is at it, or an input must be made anew."""
+        found = self._cache.lookup(task.key, self._limits, self._age())
+        if found is not None:
+            return found
+        lock = self._cache.lock(task.key)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        try:
+            found = self._cache.lookup(task.key, self._limits, self._age())
+            return found if found is not None else self._run(task)
+        finally:
+            lock.release()
+
+    def _age(self) -> float | None:
+        """What this run itself has made is fresh, however small ``max_age`` is."""
+        return None if self._max_age is None else self._max_age + time.time() - self._began
+
+    def _run(self, task: Task) -> Outcome | None:
+        folders = {}
+        for name, before in task.inputs.items():
+            outcome = self._states[before.key].outcome
+            assert outcome is not None and outcome.folder is not None
+            if before.key not in self._verified and not self._cache.verify(before.key):
+                with self._change:
+                    self._states[before.key] = _State(before)
+                return None
+            self._verified.add(before.key)
+            folders[name] = outcome.folder
+        workspace = self._cache.workspace()
+        try:
+            request = JobRequest(task.function, task.params, folders, workspace, task.fresh, task.variables)
+            with self._slots.hold(task.title, self._stop, everything=task.exclusive):
+                outcome = self._runner.run(task.workplace, request, self._limits)
+            self.executed += 1
+            if not outcome.ok and _disk_full(outcome):
+                raise CacheError(
+                    f"no space left for the cache in {self._cache.root} during {task.title}: free some "
+                    "(`ocr-conformance cache prune`) or name another place with --ocr-cache DIR"
+                )
+            if not _lasting(outcome):
+                return outcome
+            if not outcome.ok:
+                shutil.rmtree(workspace, ignore_errors=True)
+                workspace.mkdir()
+            self._verified.add(task.key)
+            return self._cache.store(task.key, task.title, outcome, workspace, self._limits)
+        finally:
+            shutil.rmtree(workspace, ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop: running jobs are killed, nothing of theirs is kept."""
+        self._stop.set()
+        with self._change:
+            self._change.notify_all()
+        self._runner.close()
+        for thread in self._threads:
+            thread.join(10)
+
+
+def _disk_full(outcome: Outcome) -> bool:
+    return any("No space left on device" in line for line in (outcome.message, *outcome.tail))
+
+
+def _lasting(outcome: Outcome) -> bool:
+    """Whether the same job would end in the same way again, so that its end may be stored."""
+    if outcome.kind == "signal":
+        return outcome.message not in _OUTSIDE_KILLS
+    return outcome.ok or outcome.stage != "import"

@@ -1,0 +1,223 @@
+"""Where weights come from: names, files, downloads from a server of our own, packages."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ocr_conformance.errors import CacheError, UserError
+from ocr_conformance.weights import WeightsSource, choice, file_sha256, resolve
+
+DATA = bytes(range(256)) * 4096
+SHA = hashlib.sha256(DATA).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves DATA at /weights.h5, half of it at /cut.h5, something else at /wrong.h5, 404 elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str] = []
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Server)
+        self.server.asked.append(self.path)
+        body = {"/weights.h5": DATA, "/cut.h5": DATA, "/wrong.h5": b"a page of the proxy"}.get(self.path)
+        if body is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if self.path == "/cut.h5" else body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: a test's output is its own."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def pretrained(url: str, sha256: str = SHA) -> dict[str, WeightsSource]:
+    return {"pretrained": WeightsSource("pretrained", sha256, "MIT", url=url)}
+
+
+def fetch(tmp_path: Path, sources: dict[str, WeightsSource], *, offline: bool = False) -> str | None:
+    return resolve("pretrained", "m", sources, folder=tmp_path, cache=tmp_path / "cache", offline=offline).path
+
+
+def left(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "cache").glob("*") if path.suffix != ".lock")
+
+
+def test_a_download_is_verified_kept_and_not_repeated(tmp_path: Path, server: Server) -> None:
+    sources = pretrained(server.url("weights.h5"))
+    path = fetch(tmp_path, sources)
+    assert path is not None
+    assert Path(path).read_bytes() == DATA
+    assert fetch(tmp_path, sources) == fetch(tmp_path, sources, offline=True) == path
+    assert server.asked == ["/weights.h5"]
+    assert left(tmp_path) == [f"{SHA[:12]}-weights.h5"]
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(tmp_path: Path, server: Server) -> None:
+    sources = pretrained(server.url("weights.h5"))
+    path = fetch(tmp_path, sources)
+    assert path is not None
+    Path(path).write_bytes(DATA[:-1])
+    with pytest.raises(UserError, match="--ocr-offline forbids"):
+        fetch(tmp_path, sources, offline=True)
+    assert fetch(tmp_path, sources) == path
+    assert Path(path).read_bytes() == DATA
+
+
+def test_a_wrong_hash_names_the_url_and_both_hashes(tmp_path: Path, server: Server) -> None:
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path, pretrained(server.url("wrong.h5")))
+    for part in (server.url("wrong.h5"), SHA, hashlib.sha256(b"a page of the proxy").hexdigest(), "'pretrained' of m"):
+        assert part in str(caught.value)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(("path", "reason"), [("none.h5", "404 Not Found"), ("cut.h5", "IncompleteRead|broken")])
+def test_a_failed_download_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, server: Server, path: str, reason: str
+) -> None:
+    with pytest.raises(
+        UserError, match=rf"cannot fetch .*/{path} for weights 'pretrained' of m \(.*({reason})"
+    ) as caught:
+        fetch(tmp_path, pretrained(server.url(path)))
+    assert "\n" not in str(caught.value)
+    assert left(tmp_path) == []
+
+
+def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/weights.h5"
+        with pytest.raises(UserError, match=r"\(.*[Cc]onnection refused.*\): check the network, or give the file with"):
+            fetch(tmp_path, pretrained(url))
+    assert left(tmp_path) == []
+
+
+def test_offline_without_the_file_asks_nobody(tmp_path: Path, server: Server) -> None:
+    with pytest.raises(UserError, match="--ocr-offline forbids to fetch http"):
+        fetch(tmp_path, pretrained(server.url("weights.h5")), offline=True)
+    assert server.asked == []
+
+
+def test_a_cache_that_cannot_be_made_is_one_sentence(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(CacheError, match=r"cannot store weights 'pretrained' of m in .*cache"):
+        fetch(tmp_path, pretrained(server.url("weights.h5")))
+
+
+def test_seeded_weights_have_no_file_and_the_hash_of_their_recipe(tmp_path: Path) -> None:
+    sources = {"seeded": WeightsSource("seeded", recipe="m: glorot, seed 1")}
+    found = resolve("seeded", "m", sources, folder=tmp_path, cache=tmp_path)
+    assert (found.name, found.path) == ("seeded", None)
+    other = {"seeded": WeightsSource("seeded", recipe="m: glorot, seed 2")}
+    assert found.sha256 != resolve("seeded", "m", other, folder=tmp_path, cache=tmp_path).sha256
+
+
+def test_shipped_weights_are_verified(tmp_path: Path) -> None:
+    sources = {"shipped": WeightsSource("shipped", SHA, path="w/model.npz")}
+    with pytest.raises(UserError, match=r"weights 'shipped' of m: there is no file .*w/model\.npz"):
+        resolve("shipped", "m", sources, folder=tmp_path, cache=tmp_path)
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "model.npz").write_bytes(DATA)
+    found = resolve("shipped", "m", sources, folder=tmp_path, cache=tmp_path)
+    assert (found.name, found.path, found.sha256) == ("shipped", str(tmp_path / "w" / "model.npz"), SHA)
+    (tmp_path / "w" / "model.npz").write_bytes(DATA[1:])
+    with pytest.raises(UserError, match=f"expected {SHA}"):
+        resolve("shipped", "m", sources, folder=tmp_path, cache=tmp_path)
+
+
+def test_weights_in_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "site" / "some_models-1.0.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-models\nVersion: 1.0.0\n")
+    (tmp_path / "site" / "some_models").mkdir()
+    (tmp_path / "site" / "some_models" / "w.pth").write_bytes(DATA)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+
+    def find(distribution: str, file: str = "some_models/w.pth", sha256: str = SHA) -> str | None:
+        sources = {"real": WeightsSource("real", sha256, distribution=distribution, file=file)}
+        return resolve("real", "m", sources, folder=tmp_path, cache=tmp_path).path
+
+    assert find("some-models==1.0.0") == find("some-models") == str(tmp_path / "site" / "some_models" / "w.pth")
+    with pytest.raises(UserError, match=r"not installed: pip install no-such-models==1\.0"):
+        find("no-such-models==1.0")
+    with pytest.raises(UserError, match=r"in some-models==2, but 1\.0\.0 is installed"):
+        find("some-models==2")
+    with pytest.raises(UserError, match="there is no file"):
+        find("some-models", "some_models/other.pth")
+    with pytest.raises(UserError, match=SHA):
+        find("some-models", sha256="0" * 64)
+
+
+def test_a_file_of_the_user(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    path.write_bytes(DATA)
+    found = resolve(str(path), "m", {}, folder=tmp_path, cache=tmp_path)
+    assert (found.name, found.path, found.sha256) == ("mine.npz", str(path), SHA)
+    assert file_sha256(path) == SHA
+
+
+def test_an_unknown_name_shows_the_near_one(tmp_path: Path) -> None:
+    sources = pretrained("http://127.0.0.1/x") | {"seeded": WeightsSource("seeded", recipe="r")}
+    with pytest.raises(
+        UserError, match=r"pretraind is neither .* has the weights pretrained, seeded; did you mean 'pret"
+    ):
+        resolve("pretraind", "m", sources, folder=tmp_path, cache=tmp_path)
+    with pytest.raises(UserError, match="is a folder, not a file"):
+        resolve(str(tmp_path), "m", sources, folder=tmp_path, cache=tmp_path)
+
+
+def test_the_option_that_names_the_model_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choice([], "keras-ocr", "shipped") == "shipped"
+    assert choice(["seeded"], "keras-ocr", "shipped") == "seeded"
+    options = ["keras-*=pretrained", "seeded"]
+    assert choice(options, "keras-ocr:ctc", "shipped") == "pretrained"
+    assert choice(options, "captcha-ocr", "shipped") == "seeded"
+    assert choice(["keras-ocr:ctc=a.h5", "keras-ocr=b.h5"], "keras-ocr:ctc", "shipped") == "b.h5"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keras-ocr=3.h5").touch()
+    assert choice(["keras-ocr=3.h5"], "captcha-ocr", "shipped") == "keras-ocr=3.h5"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sha256": SHA},
+        {"sha256": SHA, "url": "http://x/y", "path": "y"},
+        {"sha256": SHA, "distribution": "d"},
+        {"sha256": SHA, "url": "http://x/y", "file": "f"},
+        {"url": "http://x/y"},
+        {"sha256": SHA.upper(), "url": "http://x/y"},
+    ],
+)
+def test_a_source_has_one_origin_and_a_hash(fields: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="weights 'bad'"):
+        WeightsSource("bad", **fields)
