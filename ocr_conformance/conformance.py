@@ -214,7 +214,7 @@ class Engine:
         here = chain.is_here and any(pattern in toolchain.HERE for pattern in patterns)
         return here or matches(chain.name, patterns)
 
-    def _chains_for(self, requires: Sequence[str]) -> list[Toolchain]:
+    def chains_for(self, requires: Sequence[str]) -> list[Toolchain]:
         """Where such a case runs: in every toolchain that was asked for and could by its lock; unasked, in the first
         that is present (this environment before created ones), else in the first that would have to be created."""
         able = [chain for chain in self.chains if not toolchain.unmet(chain, requires)]
@@ -238,7 +238,7 @@ class Engine:
                 if not matches(name, self.settings.routes):
                     continue
                 requires = (*description.requires, *self.registry.routes[name].requires)
-                for chain in self._chains_for(requires):
+                for chain in self.chains_for(requires):
                     found += [
                         Case(entry.name, variant, name, mode, chain.name)
                         for mode in MODES
@@ -401,7 +401,7 @@ class Engine:
         if not chain.present:
             return Plan(case, source, chain, skip=f"{chain.missing}: create it with `{chain.how}`")
         route = self.registry.routes[case.route]
-        maker = _TaskMaker(self, source)
+        maker = TaskMaker(self, source)
         options = {name: value for name, value in source.description.options.items() if name in route.options}
         home = self._place(chain, source.description.requires)
         inputs = maker.inputs(home, source.images, f"inputs of {source.model_id}")
@@ -616,17 +616,20 @@ class Engine:
         self._in_use.close()
 
 
-class _TaskMaker:
+class TaskMaker:
     """Makes the tasks of one source, each with the key of everything that determines its result."""
 
-    def __init__(self, engine: Engine, source: Source) -> None:
+    def __init__(self, engine: Engine, source: Source, *, alphabet: str | None = None) -> None:
         self._engine = engine
         self._source = source
         entry = source.entry
         self._adapter = engine._adapter(source)
         file = self._adapter / entry.adapter_file.relative_to(entry.folder)
         self._model = model_reference(f"{file}:{entry.adapter_class}", source.variant, source.weights)
+        if alphabet is not None:
+            self._model["alphabet"] = alphabet
         self._identity = {
+            "alphabet": alphabet,
             "code": source.code_sha256,
             "class": entry.adapter_class,
             "variant": source.variant,

@@ -86,6 +86,9 @@ class SourceModel(abc.ABC):
 class Recognizer(SourceModel):
     """Reads a word image into text."""
 
+    alphabet: str
+    """Characters in class order, without the CTC blank. May be set on an instance, to decode another file's classes."""
+
     @abc.abstractmethod
     def decode(self, outputs: Tensors) -> list[str]:
         """Text per sample from (de-quantized) outputs whose first axis is the sample, as the source library decodes."""
@@ -122,7 +125,12 @@ def load_adapter(reference: str) -> type[SourceModel]:
 def build(reference: dict[str, Any]) -> Any:
     """Instantiate the adapter that a job's ``model`` parameter names (see `model_reference`)."""
     adapter = load_adapter(reference["adapter"])
-    return adapter(reference["variant"], Weights(**reference["weights"]))
+    model = adapter(reference["variant"], Weights(**reference["weights"]))
+    if "alphabet" in reference:  # another file's classes
+        if not isinstance(model, Recognizer):
+            raise ValueError("an alphabet belongs to a recognizer")
+        model.alphabet = reference["alphabet"]
+    return model
 
 
 def model_reference(adapter: str, variant: str, weights: Weights) -> dict[str, Any]:

@@ -6,18 +6,21 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import binomtest, quantile_test
 
 from ocr_conformance import metrics
 
+UNHURRIED = settings(deadline=None)  # other work on the machine is no failure
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=5)
 # Magnitudes that a float32 tensor has, without those whose square or ratio needs more than double precision.
 NUMBERS = st.floats(-1e6, 1e6, width=32).filter(lambda x: x == 0 or abs(x) > 1e-6)
 PAIRS = SHAPES.flatmap(lambda shape: st.tuples(*[hnp.arrays(np.float32, shape, elements=NUMBERS)] * 2))
 
 
+@UNHURRIED
 @given(PAIRS)
 def test_distances_keep_their_bounds(pair: tuple[metrics.Array, metrics.Array]) -> None:
     distance = metrics.distance(*pair, tolerance=0.1)
@@ -28,6 +31,7 @@ def test_distances_keep_their_bounds(pair: tuple[metrics.Array, metrics.Array]) 
     assert (distance.outside > 0) == (distance.max_abs > 0.1)
 
 
+@UNHURRIED
 @given(PAIRS, st.floats(1e-3, 1e3))
 def test_a_unit_of_measurement_changes_no_distance(pair: tuple[metrics.Array, metrics.Array], factor: float) -> None:
     reference, measured = (array.astype(np.float64) for array in pair)
@@ -40,6 +44,7 @@ def test_a_unit_of_measurement_changes_no_distance(pair: tuple[metrics.Array, me
     assert one.sqnr_db == pytest.approx(other.sqnr_db, abs=1e-3) or one.max_abs < 1e-12
 
 
+@UNHURRIED
 @given(PAIRS)
 def test_cosine_is_symmetric_and_max_abs_is_in_absolute_units(pair: tuple[metrics.Array, metrics.Array]) -> None:
     one, other = metrics.distance(*pair), metrics.distance(*reversed(pair))
@@ -47,6 +52,7 @@ def test_cosine_is_symmetric_and_max_abs_is_in_absolute_units(pair: tuple[metric
     assert one.max_abs * one.scale == pytest.approx(other.max_abs * other.scale, rel=1e-9)
 
 
+@UNHURRIED
 @given(PAIRS.map(lambda pair: pair[0]))
 def test_a_tensor_is_at_no_distance_from_itself(array: metrics.Array) -> None:
     distance = metrics.distance(array, array.copy())
@@ -96,6 +102,7 @@ def test_what_cannot_be_compared_is_refused(shape: tuple[int, ...]) -> None:
 TEXTS = st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), min_size=1, max_size=6)
 
 
+@UNHURRIED
 @given(TEXTS)
 def test_text_measures_agree_with_each_other(pairs: list[tuple[str, str]]) -> None:
     reference, texts = [a for a, _ in pairs], [b for _, b in pairs]
@@ -130,19 +137,17 @@ def test_words_lost_and_gained_follow_the_way_of_comparing() -> None:
     assert loose.drop == 0
 
 
+@UNHURRIED
 @given(st.integers(1, 500), st.data())
 def test_wilson_is_scipys(trials: int, data: st.DataObject) -> None:
-    from scipy.stats import binomtest
-
     successes = data.draw(st.integers(0, trials))
     theirs = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
     assert metrics.wilson(successes, trials) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
+@UNHURRIED
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_drop_interval_is_the_exact_binomial_one(lost: int, gained: int) -> None:
-    from scipy.stats import binomtest
-
     total = 150
     low, high = metrics.drop_interval(lost, gained, total)
     assert low <= (lost - gained) / total <= high
@@ -155,10 +160,9 @@ def test_drop_interval_is_the_exact_binomial_one(lost: int, gained: int) -> None
     assert metrics.drop_interval(gained, lost, total) == pytest.approx((-high, -low), abs=1e-9)
 
 
+@UNHURRIED
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=80))
 def test_median_interval_is_scipys_quantile_test(values: list[float]) -> None:
-    from scipy.stats import quantile_test
-
     middle, low, high = metrics.median_interval(values)
     assert low <= middle <= high
     if len(values) < 6:

@@ -215,18 +215,14 @@ def test_a_toolchain_is_created_found_and_removed(small: Path, monkeypatch: pyte
     assert toolchain.remove("small", small) == []
 
 
-def test_a_failed_build_is_one_sentence_and_leaves_nothing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_uv(monkeypatch)
+def test_a_failed_build_is_one_sentence_and_leaves_nothing(small: Path) -> None:
     with pytest.raises(UserError, match=r"building the toolchain gone failed: .*ended with 1: .*tiny==9\.9") as caught:
         toolchain.create("gone", small, progress=lambda line: None)
     assert "\n" not in str(caught.value)
     assert not [path for path in small.iterdir() if path.is_dir()]
 
 
-def test_an_interrupted_build_is_not_a_toolchain_and_is_built_anew(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_uv(monkeypatch)
+def test_an_interrupted_build_is_not_a_toolchain_and_is_built_anew(small: Path) -> None:
 
     def interrupt(line: str) -> None:
         if "tiny" in line:

@@ -251,9 +251,11 @@ def seeded_weights() -> dict[str, npt.NDArray[np.float32]]:
             weights[name] = uniform(seed, name, shape, -0.1, 0.1)
         else:
             weights[name] = glorot(seed, name, shape, _GAINS.get(name, _GAINS.get(part, 1.0)))
-    weights["stn/dense_1/bias"] += [1, 0, 0, 0, 1, 0]
+    weights["stn/dense_1/bias"] = uniform(seed, "stn/dense_1/bias", (6,), -0.02, 0.02) + _ZOOM
     weights["fc_12/bias"][-1] = 7.0
     return weights
 
+
+_ZOOM = (0.85, 0, 0, 0, 0.7, 0)
 
 _GAINS = {"kernel": 3.0, "recurrent_kernel": 0.5, "fc_12/kernel": 12.0, "stn/dense_1/kernel": 0.003}

@@ -15,8 +15,9 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     ``undecided`` when the interval holds the limit. ``skipped`` without labels, or when the source itself reads less
     than ``accuracy.source`` of the samples (weights from a seed read nothing).
     """
-    assert evidence.source is not None
     assert evidence.run is not None
+    if evidence.source is None:
+        return _alone(evidence, limits)
     source, texts = evidence.source.facts["texts"], evidence.run.facts["texts"]
     if source is None or texts is None:
         side = evidence.source if source is None else evidence.run
@@ -68,3 +69,20 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         )
     message = f"{summary}: {pair.total} labels cannot tell whether it is within {limit:g} {needed}; use more images"
     return CheckResult("accuracy", "undecided", message, tuple(values), tuple(details), data)
+
+
+def _alone(evidence: Evidence, limits: Limits) -> CheckResult:
+    """The accuracy of a file whose source is not at hand: shown with its interval, there is nothing to hold it against."""
+    assert evidence.run is not None
+    texts = evidence.run.facts["texts"]
+    if texts is None:
+        reason = evidence.run.facts.get("undecoded", "no reason given")
+        return CheckResult("accuracy", "failed", f"the artifact's outputs do not decode: {reason}")
+    pair = metrics.paired(texts, texts, list(evidence.labels), limits.compare)
+    if not pair.total:
+        return CheckResult("accuracy", "skipped", "none of the images has a label (labels.tsv, or the file name)")
+    low, high = metrics.wilson(pair.right, pair.total)
+    message = f"reads {pair.right} of {pair.total} labels ({pair.right / pair.total:.4f} [{low:.4f}, {high:.4f}])"
+    return CheckResult(
+        "accuracy", "passed", f"{message}; no source to compare with", (Value("accuracy", pair.right / pair.total),)
+    )

@@ -18,9 +18,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     value: weights were lost (FACTS, section 3: 92 kB of 1.7 MB).
     """
     assert evidence.inspect is not None
-    assert evidence.source is not None
     count, stored = evidence.inspect.facts["bytes"], evidence.inspect.facts["weights"]["bytes"]
-    parameters = evidence.source.facts["parameters"]
     wanted = limits.size
     values = [Value("bytes", count, wanted.bytes, unit=" B")]
     summary = _words.size(count)
@@ -32,9 +30,12 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
             summary += f", {ratio:.2f} of float32"
         else:
             summary += ", no float32 artifact to compare with"
-    per_parameter = stored / parameters
-    values.append(Value("bytes_per_parameter", per_parameter, wanted.bytes_per_parameter, most=False, unit=" B"))
-    summary += f", {_words.size(stored)} of it weights ({per_parameter:.2f} B for each of {parameters:,} values)"
+    summary += f", {_words.size(stored)} of it weights"
+    if evidence.source is not None:
+        parameters = evidence.source.facts["parameters"]
+        per_parameter = stored / parameters
+        values.append(Value("bytes_per_parameter", per_parameter, wanted.bytes_per_parameter, most=False, unit=" B"))
+        summary += f" ({per_parameter:.2f} B for each of {parameters:,} values)"
     if wanted.bytes is not None and count < _SLACK * wanted.bytes:
         summary += f"; well below the budget of {_words.size(wanted.bytes)}: tighten it"
     return judge("size", values, summary)

@@ -1,0 +1,76 @@
+"""Judge an artifact that somebody else made: what can be said without the source's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ocr_conformance import checks, weights
+from ocr_conformance.cases import Case
+from ocr_conformance.conformance import Engine, TaskMaker
+from ocr_conformance.errors import UserError
+from ocr_conformance.evidence import Evidence, Hop
+from ocr_conformance.results import CheckResult
+
+ROUTE = "file"
+"""Stands for the route in the case string of a file of unknown making."""
+
+CHECKS = ("conversion", "mode", "signature", "preprocessing", "accuracy", "ops", "size", "memory", "repeatability")
+"""The checks that need no source beside the file; ``mode`` only where the mode is said."""
+
+
+def judge_file(
+    engine: Engine, path: Path, model_id: str, *, mode: str | None = None, alphabet: str | None = None
+) -> tuple[Case, dict[str, CheckResult]]:
+    """Put the checks to a ``.tflite`` file that is said to be an artifact of a model.
+
+    Args:
+        model_id: whose preprocessing, decoding and contract apply (``model`` or ``model:variant``).
+        mode: the quantization mode that the file is said to have; ``None``: not judged, and its limits are float32's.
+        alphabet: the file's classes in order, where they are not the model's.
+
+    Returns:
+        The case (route ``file``) and the results by check.
+
+    Raises:
+        UserError: there is no such file or model, or no toolchain here can run it.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: expected a .tflite file")
+    model, _, variant = model_id.partition(":")
+    source = engine.source(model, variant)
+    chains = [chain for chain in engine.chains_for(source.description.requires) if chain.present]
+    if not chains:
+        raise UserError(f"no toolchain here can run {model_id}: see `ocr-conformance toolchain list`")
+    chain = chains[0]
+    case = Case(model, variant, ROUTE, mode or "float32", chain.name)
+    make = TaskMaker(engine, source, alphabet=alphabet)
+    sha256 = weights.file_sha256(path)
+    artifact = make.job(
+        chain, "ocr_conformance.runtime.artifact:adopt", f"read {path.name}", {"path": str(path.resolve())},
+        known={"sha256": sha256},
+    )  # fmt: skip
+    inputs = make.inputs(chain, source.images, f"inputs of {model_id}")
+    used = {"artifact": artifact, "inputs": inputs}
+    threads = {"threads": engine.settings.threads}
+    format_ = engine.registry.formats["tflite"]
+    assert format_.run and format_.inspect and format_.repeat and format_.memory
+    run = make.job(chain, format_.run, f"run {path.name}", threads, used)
+    tasks = {
+        "inputs": inputs,
+        "run": run,
+        "inspect": make.job(chain, format_.inspect, f"look into {path.name}", {}, {"artifact": artifact}),
+        "repeat": make.job(chain, format_.repeat, f"repeatability of {path.name}", threads, {**used, "run": run}),
+        "memory": make.job(
+            chain, format_.memory, f"memory of {path.name}", threads, {**used, "run": run}, fresh=True, this_machine=True
+        ),
+    }
+    outcome = engine.scheduler.outcome
+    evidence = Evidence(case, source.images.labels, source.images.files, "unknown")
+    adopted = outcome(artifact)
+    assert adopted is not None
+    evidence.hops = (Hop(path.name, adopted),)
+    for name, task in tasks.items():
+        setattr(evidence, name, outcome(task))
+    limits = source.entry.contract.limits(case, chain.versions, engine.settings.device)
+    wanted = [name for name in CHECKS if name != "mode" or mode is not None]
+    return case, {name: checks.CHECKS[name](evidence, limits) for name in wanted}
