@@ -155,6 +155,8 @@ class Plan:
     memory: Task | None = None
     latency: Callable[[Task | None], Task] | None = None
     """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
+    product: str = "model.tflite"
+    """The artifact's file in its task's folder."""
 
     @property
     def artifact(self) -> Task:
@@ -452,6 +454,7 @@ class Engine:
             repeat=job(format_.repeat, "repeatability"),
             memory=job(format_.memory, "memory", fresh=True, this_machine=True),
             latency=latency if format_.latency else None,
+            product=format_.file,
         )
 
     def _baseline(self, plan: Plan) -> Plan:
@@ -517,7 +520,7 @@ class Engine:
             return evidence
         if plan.run is not None:
             evidence.run = outcome(plan.run)
-        if evidence.run is not None and not evidence.run.ok:
+        if plan.run is not None and (evidence.run is None or not evidence.run.ok):
             return evidence
         for name, asked in self._tasks(plan).items():
             if name in needs and asked is not None and name != "run":
@@ -553,17 +556,30 @@ class Engine:
         evidence = self.evidence(case, check.needs)
         failure = evidence.failure()
         if failure is None:
-            for needed in sorted(check.needs):
-                outcome = getattr(evidence, needed)
-                if isinstance(outcome, Outcome) and not outcome.ok and needed != "baseline_inspect":
-                    message = f"{needed} could not be had: {outcome.kind} at {outcome.stage}: {outcome.message}"
-                    return CheckResult(name, "failed", message, details=outcome.tail)
+            stopped = self._stopped(plan, evidence, check.needs)
+            if stopped is not None:
+                what, outcome = stopped
+                message = f"{what} could not be had: {outcome.kind} at {outcome.stage}: {outcome.message}"
+                return CheckResult(name, "failed", message, details=() if outcome.kind == "exception" else outcome.tail)
         result = check(evidence, self._limits(plan))
         if failure is None:
             self._hand_out(plan)
         data = {**result.data, "seen": evidence_seen(evidence)}
         claims = contract.claims(case, _versions(plan.chain))
         return apply_claims(case, replace(result, data=data), failure, claims)
+
+    def _stopped(self, plan: Plan, evidence: Evidence, needs: frozenset[str]) -> tuple[str, Outcome] | None:
+        """The job of those that a check needs, or that they build on, that did not end well."""
+        tasks = self._tasks(plan)
+        for needed in sorted(needs, key=list(vars(evidence)).index):  # inputs before source before run
+            outcome, task = getattr(evidence, needed), tasks.get(needed)
+            if isinstance(outcome, Outcome) and not outcome.ok and needed != "baseline_inspect":
+                return needed, outcome
+            if outcome is None and task is not None:
+                culprit = self.scheduler.culprit(task)
+                if culprit is not None:
+                    return culprit[0].title, culprit[1]
+        return None
 
     def _limits(self, plan: Plan) -> Limits:
         return plan.source.entry.contract.limits(plan.case, _versions(plan.chain), self.settings.device)
@@ -576,10 +592,11 @@ class Engine:
         artifact = self.scheduler.outcome(plan.artifact)
         if artifact is None or artifact.folder is None or not self.cache.verify(plan.artifact.key):
             return
-        target = root / f"{str(plan.case).replace(':', '.')}.tflite"
+        target = root / f"{str(plan.case).replace(':', '.')}{Path(plan.product).suffix}"
+        product = artifact.folder / plan.product
         manifest = {
             "case": str(plan.case),
-            "sha256": weights.file_sha256(artifact.folder / "model.tflite"),
+            "sha256": weights.file_sha256(product),
             "weights": {"name": plan.source.weights.name, "sha256": plan.source.weights.sha256},
             "toolchain": {"name": plan.chain.name, "lock_sha256": plan.chain.lock_sha256},
             "hops": [{"name": name, "params": _public(task.params)} for name, task, _ in plan.hops],
@@ -589,7 +606,7 @@ class Engine:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-            shutil.copyfile(artifact.folder / "model.tflite", part)
+            shutil.copyfile(product, part)
             part.rename(target)
             target.with_suffix(".json").write_text(json.dumps(manifest, indent=2) + "\n")
         except OSError as error:
@@ -636,8 +653,9 @@ class TaskMaker:
             "weights": [source.weights.name, source.weights.sha256],
         }
 
-    def _workplace(self, chain: Toolchain) -> Workplace:
-        preload = tuple(
+    def _workplace(self, chain: Toolchain, *, fresh: bool) -> Workplace:
+        # A fresh process is launched by a parent that holds nothing: its peak memory would count as the child's.
+        preload = () if fresh else tuple(
             f"{self._adapter / name}" if ".py:" in name else name for name in self._source.description.preload
         )
         environment = tuple(sorted(self._source.description.environment.items()))
@@ -678,7 +696,7 @@ class TaskMaker:
             title,
             function,
             {**(params or {}), "model": self._model},
-            self._workplace(chain),
+            self._workplace(chain, fresh=fresh),
             inputs or {},
             fresh,
             exclusive,

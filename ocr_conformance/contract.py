@@ -164,7 +164,7 @@ class AccuracyLimits(_Table):
 
 
 class EffectLimits(_Table):
-    """Shares (at least) that prove that the quantization mode took effect, measured in the file."""
+    """What proves that the quantization mode took effect, measured in the file: shares, at least."""
 
     integer_macs: Share | None = None
     """Multiply-accumulates with integer weights and 8-bit activations (``int16x8``: 16-bit ones)."""
@@ -174,6 +174,8 @@ class EffectLimits(_Table):
     """Weight bytes (with quantized biases) that are stored as integers."""
     float16_weights: Share | None = None
     """Weight bytes that are stored as float16."""
+    float_tensors: Annotated[int, Field(strict=True, ge=0)] | None = None
+    """At most: activations that are float."""
 
 
 class PreprocessingLimits(_Table):

@@ -27,6 +27,7 @@ _NODE = "ocr"
 """Node id of the built-in suite: ``ocr::test_conformance[keras-ocr/tf-lite/int8@modern-text]``."""
 
 _KEY = pytest.StashKey["Conformance"]()
+_USAGE = pytest.StashKey[str]()
 _PROGRESS_SECONDS = 20.0
 
 
@@ -146,11 +147,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     from ocr_conformance.errors import UserError
 
-    conformance = _active(metafunc.config)
     try:
-        pairs = conformance.pairs()
-    except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+        pairs = _active(metafunc.config).pairs()
+    except (UserError, pytest.UsageError) as error:
+        metafunc.config.stash[_USAGE] = str(error)  # raised here it would be a collection error
+        pairs = []
     metafunc.parametrize(
         ("ocr_case", "ocr_check"),
         [
@@ -158,6 +159,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for case, check in pairs
         ],
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Raise what `pytest_generate_tests` could not."""
+    if _USAGE in config.stash:
+        raise pytest.UsageError(config.stash[_USAGE])
 
 
 class _Active:
@@ -172,7 +179,7 @@ class _Active:
     ) -> None:
         """Add the built-in suite unless a re-exported one was collected; latency last, alone on the machine."""
         ours = [item for item in items if item.get_closest_marker("ocr")]
-        if not ours and config.getoption("ocr_model"):
+        if not ours and (config.getoption("ocr_model") or self.conformance.nodes):
             suite = _Suite.from_parent(session, path=Path(__file__).parent / "suite" / "__init__.py", nodeid=_NODE)
             items += [item for item in session.genitems(suite) if self.conformance.named(item.nodeid)]
         items.sort(key=lambda item: _check_of(item) == "latency")
@@ -188,14 +195,15 @@ class _Active:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Give the report its result: properties for JUnit, the whole for the summary."""
+        """Give the report its result. A check that broke is a failure of its case, too."""
         report = yield
-        result = item.stash.get(_RESULT, None)
-        if result is not None and report.when == "call":
+        check = _check_of(item)
+        if check is not None and report.when == "call":
+            from ocr_conformance.results import CheckResult
+
+            broken = CheckResult(check, "failed", f"the check itself broke: {call.excinfo.value if call.excinfo else ''}")
             case = item.callspec.params["ocr_case"]  # type: ignore[attr-defined]
-            report.ocr = {"case": str(case), "result": result.to_json()}  # type: ignore[attr-defined]
-            report.user_properties.append(("ocr_verdict", result.verdict))
-            report.user_properties += [(f"ocr_{value.name}", value.measured) for value in result.values]
+            report.ocr = {"case": str(case), "result": item.stash.get(_RESULT, broken).to_json()}  # type: ignore[attr-defined]
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -262,7 +270,7 @@ class Conformance:
         self._engine: Engine | None = None
         self._records: list[dict[str, Any]] = []
         self._cache: Any = None
-        self._nodes = [f"{_NODE}::{text.partition('::')[2]}" for text in config.args if _is_node(text)]
+        self.nodes = [f"{_NODE}::{text.partition('::')[2]}" for text in config.args if _is_node(text)]
         self._started = time.time()
         self._progress: _Progress | None = None
         from ocr_conformance.errors import UserError
@@ -272,7 +280,7 @@ class Conformance:
             self.settings = self._settings()
             if not config.getoption("ocr_list"):
                 self._reports()
-                self.engine.cases  # noqa: B018 - an unknown name is a usage error, before anything is collected
+                self._resolve()
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -295,7 +303,7 @@ class Conformance:
         """The models of the node ids that were given in place of paths."""
         from ocr_conformance.cases import Case
 
-        cases = [node.partition("[")[2].rpartition("-")[0] for node in self._nodes if "[" in node]
+        cases = [node.partition("[")[2].rpartition("-")[0] for node in self.nodes if "[" in node]
         return list(dict.fromkeys(Case.parse(text).model_id for text in cases))
 
     def _number(self, name: str, kind: type, least: float) -> Any:
@@ -373,10 +381,23 @@ class Conformance:
 
     def named(self, nodeid: str) -> bool:
         """Whether a node was asked for by its id, or none was."""
-        return not self._nodes or any(nodeid == n or nodeid.startswith((f"{n}::", f"{n}[")) for n in self._nodes)
+        return not self.nodes or any(nodeid == n or nodeid.startswith((f"{n}::", f"{n}[")) for n in self.nodes)
+
+    def _resolve(self) -> None:
+        """Look up models, weights and images of every case: what is wrong with them ends the run before it begins.
+
+        Raises:
+            UserError: in one sentence.
+        """
+        for case in self.engine.cases:
+            self.engine.source(case.model, case.variant)
 
     def pairs(self) -> list[tuple[Case, str]]:
-        """The selected cases and checks; weights and images of each are resolved, so that bad ones end the run now."""
+        """The selected cases and checks.
+
+        Raises:
+            UserError: there is nothing that a re-exported suite could judge.
+        """
         from ocr_conformance.errors import UserError
 
         if not self.engine.cases and self.settings.own_only:
@@ -384,11 +405,7 @@ class Conformance:
                 "the suite is re-exported but this repository has no models of its own: "
                 "name their folder in the ini option ocr_model_paths, or register them in pytest_ocr_register"
             )
-        found = []
-        for case in self.engine.cases:
-            self.engine.source(case.model, case.variant)
-            found += [(case, check.name) for check in self.engine.checks_of(case)]
-        return found
+        return [(case, check.name) for case in self.engine.cases for check in self.engine.checks_of(case)]
 
     def start(self, params: Iterable[dict[str, Any]]) -> None:
         """Prefetch what the selected tests will need."""
@@ -404,6 +421,8 @@ class Conformance:
         """Judge, keep the result with the item, and end its test as the verdict says."""
         __tracebackhide__ = True
         result = item.stash[_RESULT] = self.engine.judge(case, check)
+        item.user_properties.append(("ocr_verdict", result.verdict))
+        item.user_properties += [(f"ocr_{value.name}", value.measured) for value in result.values]
         message = f"{case} {check}: {result.message}"
         if result.verdict == "unsupported":
             pytest.xfail(f"unsupported: {result.message}")

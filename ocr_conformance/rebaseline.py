@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomlkit
 from tomlkit.items import AoT, Table
@@ -20,6 +20,11 @@ from ocr_conformance.cases import Case
 from ocr_conformance.contract import Contract, Promise
 from ocr_conformance.errors import UserError
 from ocr_conformance.results import CheckResult, Value
+
+if TYPE_CHECKING:
+    from ocr_conformance.conformance import Engine
+
+_SOUND = ("passed", "skipped")
 
 ERROR_ROOM = 1.5
 """Tensor distances and character errors may grow by this factor: another processor's kernels add in another order."""
@@ -84,7 +89,7 @@ def update(
     contract = contracts.load(path)
     for one in measured:
         for result in one.results:
-            if result.verdict not in ("passed", "skipped"):
+            if result.verdict not in _SOUND:
                 raise UserError(f"{one.case}: {result.check} is {result.verdict}: only what passes can be baselined")
     text = path.read_text(encoding="utf-8")
     document = tomlkit.parse(text)
@@ -103,6 +108,51 @@ def update(
     if write and diff:
         _write(path, changed)
     return Update(diff, tuple(kept))
+
+
+def update_from(engine: Engine, *, because: str | None = None, write: bool = False) -> list[str]:
+    """Judge the engine's cases and baseline those of which every check passed (or could not be tried here).
+
+    Returns:
+        A unified diff per contract that changes, then lines (beginning with ``#``) on what was left alone and why.
+
+    Raises:
+        UserError: as `update`; also when nothing passed, or a model's contract is no file.
+    """
+    pairs = [(case, check.name) for case in engine.cases for check in engine.checks_of(case)]
+    engine.prefetch(pairs)
+    for case, name in pairs:
+        engine.judge(case, name)
+    diffs, notes = [], []
+    models: dict[Path, list[Measured]] = {}
+    versions = {chain.name: chain.versions for chain in engine.chains}
+    for case, results in engine.results.items():
+        bad = [f"{name} is {result.verdict}" for name, result in results.items() if result.verdict not in _SOUND]
+        if bad:
+            notes.append(f"# {case} is left alone: {', '.join(bad)}")
+        elif any(result.verdict == "passed" for result in results.values()):
+            path = Path(engine.registry.models[case.model].contract.where)
+            if not path.is_file():
+                raise UserError(f"the contract of {case.model} is no file that could be updated ({path})")
+            models.setdefault(path, []).append(
+                Measured(case, tuple(results.values()), versions.get(case.toolchain, {}))
+            )
+    if not models:
+        raise UserError("no case passed: there is nothing to baseline" + "".join(f"; {note[2:]}" for note in notes[:1]))
+    for path, measured in models.items():
+        first = measured[0].case
+        changed = update(
+            path,
+            measured,
+            because=because,
+            weights_sha256=engine.source(first.model, first.variant).weights.sha256,
+            toolchain=", ".join(sorted({one.case.toolchain for one in measured})),
+            write=write,
+        )
+        if changed.diff:
+            diffs.append(changed.diff)
+        notes += [f"# {line}" for line in changed.kept]
+    return diffs + notes
 
 
 def limits_of(result: CheckResult) -> dict[str, dict[str, float]]:
@@ -136,7 +186,8 @@ def _error(value: Value, result: CheckResult) -> float:
 
 
 def _cosine(value: Value, result: CheckResult) -> float:
-    return 1 - _outwards(max((1 - value.measured) * ERROR_ROOM, ERROR_FLOOR), most=True)
+    # Rounded: 1 - 0.0015 has no short decimal form.
+    return max(-1.0, round(1 - _outwards(max((1 - value.measured) * ERROR_ROOM, ERROR_FLOOR), most=True), 9))
 
 
 def _decibels(value: Value, result: CheckResult) -> float:

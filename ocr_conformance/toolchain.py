@@ -129,8 +129,8 @@ def default_root() -> Path:
 def here() -> Toolchain:
     """The environment pytest runs in.
 
-    It is a locked toolchain when its Python and platform are the lock's, a framework of the lock is installed, and every
-    distribution that the lock pins and that is installed has that very version. Otherwise it is ``local``.
+    It is a locked toolchain when its Python and platform are the lock's, a framework of the lock is installed, and
+    every distribution that the lock pins and that is installed has that very version. Otherwise it is ``local``.
     """
     versions = {_canonical(name): version for name, version in _installed_here()}
     known = locks()

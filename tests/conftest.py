@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
+from hypothesis import settings
+
+pytest_plugins = ["pytester"]
+
+# On a machine that others use too, a slow example says nothing.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -42,7 +53,10 @@ def run_job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """
 
     def run(
-        function: str, params: dict[str, Any] | None = None, inputs: dict[str, Path] | None = None, out: Path | None = None
+        function: str,
+        params: dict[str, Any] | None = None,
+        inputs: dict[str, Path] | None = None,
+        out: Path | None = None,
     ) -> dict[str, Any]:
         folder = out or tmp_path / "job"
         folder.mkdir(exist_ok=True)
@@ -64,3 +78,26 @@ def run_job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         return {**result, "stage": (folder / ".stage").read_text(), "stderr": done.stderr}
 
     return run
+
+
+@pytest.fixture
+def downstream(tmp_path: Path) -> Path:
+    """A repository that has the plugin installed and judges a model of its own (``tests/downstream``), in a folder."""
+    return make_downstream(tmp_path / "downstream")
+
+
+def make_downstream(folder: Path) -> Path:
+    """Copy ``tests/downstream`` and render its images: rows of gray squares, a square a character."""
+    shutil.copytree(CHECKOUT / "tests" / "downstream", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, count, seed in (("squares", 6, 0), ("squares-calibration", 3, 1)):
+        target = folder / "models" / "reader" / name
+        target.mkdir()
+        draw = random.Random(seed)
+        labels = []
+        for number in range(count):
+            word = "".join(draw.choices("abcd", k=5))
+            row = bytes(round("abcd".index(character) / 4 * 255) for character in word for _ in range(4))
+            Image.frombytes("L", (20, 4), row * 4).save(target / f"{number}.png")
+            labels.append(f"{number}.png\t{word}\n")
+        (target / "labels.tsv").write_text("".join(labels))
+    return folder

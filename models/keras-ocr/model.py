@@ -29,6 +29,7 @@ class KerasOCR(KerasModel, Recognizer):
     def __init__(self, variant: str, weights: Weights) -> None:
         if variant not in VARIANTS:
             raise ValueError(f"keras-ocr has no variant {variant!r} (it has: as-shipped, ctc)")
+        choose_keras()
         super().__init__(variant, weights)
         self._shipped: Any = None
 
@@ -89,7 +90,7 @@ class KerasOCR(KerasModel, Recognizer):
         """The package's ``CTCDecoder`` (greedy) and the way ``Recognizer.recognize`` spells its classes."""
         recognition = import_keras_ocr().recognition
         if self.variant == "ctc":
-            classes = outputs["classes"]
+            classes = outputs["classes"].round().astype(int)
         else:
             classes = recognition.CTCDecoder()(outputs["probabilities"]).numpy()
         alphabet = recognition.DEFAULT_ALPHABET
@@ -125,8 +126,25 @@ class KerasOCR(KerasModel, Recognizer):
         return recognizer
 
 
+def choose_keras() -> None:
+    """Keep ``TF_USE_LEGACY_KERAS`` from breaking TensorFlow up to 2.15; to be called before TensorFlow is imported.
+
+    The package builds on Keras 2. ``tensorflow.keras`` is Keras 2 where that variable is set and tf_keras is installed; up
+    to TensorFlow 2.15 it is so anyway, and with the variable set but no tf_keras it cannot be imported at all.
+    """
+    import importlib.util
+    import os
+
+    if importlib.util.find_spec("tf_keras") is None:
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)
+
+
 def import_keras_ocr() -> Any:
-    """Import the package, with ``numpy.sctypes`` in place: its imgaug reads that at import and numpy 2 took it away."""
+    """Import the package (the contract's ``preload``: a warm parent calls this before anything imports TensorFlow).
+
+    Its imgaug reads ``numpy.sctypes`` at import, which numpy 2 took away.
+    """
+    choose_keras()
     import numpy as np
 
     if not hasattr(np, "sctypes"):
@@ -235,11 +253,16 @@ def assign(model: Any, weights: dict[str, npt.NDArray[np.float32]]) -> None:
             layer.set_weights(own)
 
 
+_GAINS = {"kernel": 2.25, "recurrent_kernel": 0.5, "fc_12/kernel": 12.0, "stn/dense_1/kernel": 0.02}
+
+
 def seeded_weights() -> dict[str, npt.NDArray[np.float32]]:
     """Random weights, the same on every machine, under which different images read as different text.
 
-    BatchNorms have statistics of their own, and the spatial transformer moves its grid a little by what it sees: a
-    network at Keras' initial state would hide both from quantization.
+    BatchNorms have statistics of their own, and the spatial transformer turns and shifts its grid by what it sees: a
+    network at Keras' initial state would hide both from quantization. The grid is zoomed in, because the package's
+    interpolation jumps to zero at the image's border: a random network with its grid there answers rounding errors of
+    1e-3 by other text.
     """
     seed = "keras-ocr"
     weights = {}
@@ -250,12 +273,9 @@ def seeded_weights() -> dict[str, npt.NDArray[np.float32]]:
         elif len(shape) == 1:
             weights[name] = uniform(seed, name, shape, -0.1, 0.1)
         else:
-            weights[name] = glorot(seed, name, shape, _GAINS.get(name, _GAINS.get(part, 1.0)))
-    weights["stn/dense_1/bias"] = uniform(seed, "stn/dense_1/bias", (6,), -0.02, 0.02) + _ZOOM
-    weights["fc_12/bias"][-1] = 7.0
+            weights[name] = glorot(seed, name, shape, _GAINS.get(name, _GAINS[part]))
+    weights["stn/dense_1/bias"] = uniform(seed, "stn/dense_1/bias", (6,), -0.02, 0.02)
+    for index, zoom in ((0, 0.85), (4, 0.7)):
+        weights["stn/dense_1/bias"][index] += zoom
+    weights["fc_12/bias"][-1] = 5.0
     return weights
-
-
-_ZOOM = (0.85, 0, 0, 0, 0.7, 0)
-
-_GAINS = {"kernel": 3.0, "recurrent_kernel": 0.5, "fc_12/kernel": 12.0, "stn/dense_1/kernel": 0.003}

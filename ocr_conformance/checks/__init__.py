@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 RECOGNIZERS = frozenset({"recognizer"})
 ALL_KINDS = frozenset({"recognizer", "detector", "pipeline"})
-OPTIONAL = frozenset({"baseline_inspect"})
-"""Evidence that a check can do without."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class Check:
         module: the module whose ``check(evidence, limits) -> CheckResult`` answers it. Only ``conversion``
             is called for a case whose artifact did not come about or did not run.
         summary: the question, in one line.
+        optional: what of ``needs`` it can do without; without any of the rest it is ``skipped``.
     """
 
     name: str
@@ -42,6 +41,7 @@ class Check:
     kinds: frozenset[str]
     module: str
     summary: str
+    optional: frozenset[str] = frozenset()
 
     def __call__(self, evidence: Evidence, limits: Limits) -> CheckResult:
         """Put the question; for a case that failed at an earlier stage all but ``conversion`` are ``not-run``."""
@@ -50,8 +50,8 @@ class Check:
             hop, outcome = failure
             reason = f"{hop} failed at {outcome.stage or 'start'} ({outcome.kind}): see conversion"
             return CheckResult(self.name, "not-run", reason)
-        for need in sorted(self.needs - OPTIONAL):
-            if self.name != "conversion" and getattr(evidence, need) is None:
+        for need in sorted(self.needs - self.optional):
+            if getattr(evidence, need) is None:
                 return CheckResult(self.name, "skipped", f"{need} could not be had here")
         function = importlib.import_module(self.module).check
         return cast("Callable[[Evidence, Limits], CheckResult]", function)(evidence, limits)
@@ -72,6 +72,12 @@ def register(check: Check) -> None:
     CHECKS[check.name] = check
 
 
+_OPTIONAL = {
+    "conversion": frozenset({"run"}),
+    "accuracy": frozenset({"source"}),  # of a file that somebody else made
+    "size": frozenset({"source", "baseline_inspect"}),
+}
+
 for _name, _needs, _kinds, _summary in (
     ("conversion", "run", ALL_KINDS, "does it convert, load and run?"),
     ("mode", "run inspect", ALL_KINDS, "did the quantization mode take effect?"),
@@ -86,4 +92,5 @@ for _name, _needs, _kinds, _summary in (
     ("memory", "run memory", ALL_KINDS, "how much memory do load and invoke take?"),
     ("repeatability", "run repeat", ALL_KINDS, "does the same image give the same output again?"),
 ):
-    register(Check(_name, frozenset(_needs.split()), _kinds, f"{__name__}.{_name}", _summary))
+    _optional = _OPTIONAL.get(_name, frozenset[str]())
+    register(Check(_name, frozenset(_needs.split()), _kinds, f"{__name__}.{_name}", _summary, _optional))

@@ -72,7 +72,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
 
 
 def _alone(evidence: Evidence, limits: Limits) -> CheckResult:
-    """The accuracy of a file whose source is not at hand: shown with its interval, there is nothing to hold it against."""
+    """The accuracy of a file whose source is not at hand: shown with its interval, held against nothing."""
     assert evidence.run is not None
     texts = evidence.run.facts["texts"]
     if texts is None:

@@ -55,11 +55,10 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     assert per_image is not None
     worst = int(per_image.argmax())
     values = [Value("max_abs", float(per_image[worst]), limits.preprocessing.max_abs)]
-    different = int(np.count_nonzero(per_image > 0))
-    name = _words.sample(evidence.images, worst)
-    summary = f"{len(per_image) - different} of {len(per_image)} images are fed alike"
-    if different:
-        summary += f", worst {name} (off by {per_image[worst]:.3g} of the range)"
+    summary = f"the app's recipe feeds the same as the source for all {len(per_image)} images"
+    if per_image[worst] > 0:
+        name = _words.sample(evidence.images, worst)
+        summary = f"the app's recipe is off by at most {per_image[worst]:.2g} of the input's range, for {name}"
     if quantized:
         values.append(Value("clipped", clipped / elements, limits.preprocessing.clipped))
         summary += f"; compared after quantization, {clipped} of {elements} values are clipped"

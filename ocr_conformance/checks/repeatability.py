@@ -51,7 +51,9 @@ def _numbers(name: str, scenario: dict[str, Any]) -> str:
 
 def _line(name: str, scenario: dict[str, Any]) -> str:
     changed = scenario.get("changed")
-    texts = f", {changed} of {len(scenario['first_texts'])} texts change" if changed is not None else ""
+    texts = f", {changed} of {len(scenario['first_texts'])} texts change" if changed else ""
+    if scenario["scaled"] == 0:
+        return f"{name}: the same{texts}"
     first = ", ".join(f"{number:.4g}" for number in scenario["first_values"])
     second = ", ".join(f"{number:.4g}" for number in scenario["second_values"])
     return f"{name}: scaled difference {scenario['scaled']:.3g}{texts}; first invoke [{first}], then [{second}]"

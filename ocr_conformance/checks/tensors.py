@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ocr_conformance import metrics
 from ocr_conformance.checks import _words
 from ocr_conformance.contract import Limits, TensorLimits
-from ocr_conformance.evidence import Evidence, Tensors
+from ocr_conformance.evidence import Evidence
 from ocr_conformance.results import CheckResult, Value, judge
+
+if TYPE_CHECKING:
+    from ocr_conformance.evidence import Tensors
 
 
 def check(evidence: Evidence, limits: Limits) -> CheckResult:

@@ -27,11 +27,11 @@ def export(job: Job) -> dict[str, Any]:
     Raises:
         ValueError: the network's tensors differ in number or shape from what the model declares.
     """
-    import tensorflow as tf
-
     job.stage("source")
     started = time.perf_counter()
     source: KerasModel = build(job.params["model"])
+    import tensorflow as tf  # after the adapter, which may have to say which Keras TensorFlow shall bind
+
     model = source.keras_model(unroll=job.params["unroll"])
     built = time.perf_counter()
 

@@ -259,10 +259,10 @@ def _matrix_products(file: _File, op: _Op) -> list[tuple[int, int, int]] | None:
     if op.name == "TRANSPOSE_CONV":
         return [(_elements(shapes[2]) * _elements(shapes[1][:3]), op.inputs[2], op.inputs[1])]
     if op.name == "FULLY_CONNECTED":
-        return [(out * shapes[1][-1], op.inputs[0], op.inputs[1])]
+        return [(out * _elements(shapes[1][-1:]), op.inputs[0], op.inputs[1])]
     if op.name == "BATCH_MATMUL":
-        summed = shapes[0][-2] if op.options.adjX else shapes[0][-1]
-        return [(out * max(summed, 1), op.inputs[0], op.inputs[1])]
+        summed = shapes[0][-2:-1] if getattr(op.options, "adjX", False) else shapes[0][-1:]
+        return [(out * _elements(summed), op.inputs[0], op.inputs[1])]
     if op.name == "LSTM" and len(op.inputs) == 5:  # the basic kernel: one matrix for all gates
         return [(_elements(shapes[0][:-1]) * _elements(shapes[2]), op.inputs[0], op.inputs[2])]
     matrices = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from ocr_conformance.contract import AccuracyLimits, Limits
 from ocr_conformance.evidence import Evidence
 from ocr_conformance.results import CheckResult
 
-from .conftest import MakeEvidence
+MakeEvidence = Callable[..., Evidence]
 
 OUTPUTS = np.zeros((100, 1))
 LABELS = tuple(f"w{index}" for index in range(100))
@@ -29,7 +31,14 @@ def judged(reading: MakeEvidence, source: int, lost: int, gained: int, drop: flo
 
 @pytest.mark.parametrize(
     ("lost", "gained", "verdict"),
-    [(0, 0, "passed"), (2, 1, "passed"), (5, 0, "passed"), (6, 0, "undecided"), (10, 4, "undecided"), (40, 0, "failed")],
+    [
+        (0, 0, "passed"),
+        (2, 1, "passed"),
+        (5, 0, "passed"),
+        (6, 0, "undecided"),
+        (10, 4, "undecided"),
+        (40, 0, "failed"),
+    ],
 )
 def test_the_interval_decides(reading: MakeEvidence, lost: int, gained: int, verdict: str) -> None:
     result = judged(reading, 90, lost, gained)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from ocr_conformance.checks import CHECKS
 from ocr_conformance.contract import Limits
-from ocr_conformance.evidence import Hop, Outcome, OutcomeKind
+from ocr_conformance.evidence import Evidence, Hop, Outcome, OutcomeKind
 
-from .conftest import MakeEvidence
+MakeEvidence = Callable[..., Evidence]
 
 SEGFAULT = Outcome("signal", "convert", "SIGSEGV", ("last words",), seconds=12.3, peak_bytes=2 * 10**9, seen=1e9)
 

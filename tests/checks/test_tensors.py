@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from ocr_conformance.checks.tensors import check
 from ocr_conformance.contract import Limits, TensorLimits
+from ocr_conformance.evidence import Evidence
 
-from .conftest import MakeEvidence
+MakeEvidence = Callable[..., Evidence]
 
 SOURCE = np.array([[1.0, 0.0], [0.0, 4.0], [2.0, 2.0]])
 
@@ -27,7 +29,9 @@ def shifted(by: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 def test_within_every_limit_passes(reading: MakeEvidence) -> None:
     result = check(reading(SOURCE, shifted(0.4)), limits(max_abs=0.11, cosine=0.99, sqnr_db=20, outside=0))
     assert result.verdict == "failed"  # tolerance 0: one element of six is outside
-    result = check(reading(SOURCE, shifted(0.4)), limits(max_abs=0.11, cosine=0.99, sqnr_db=20, outside=0, tolerance=0.11))
+    result = check(
+        reading(SOURCE, shifted(0.4)), limits(max_abs=0.11, cosine=0.99, sqnr_db=20, outside=0, tolerance=0.11)
+    )
     assert result.verdict == "passed"
     assert "worst for word-1.png" in result.message
 

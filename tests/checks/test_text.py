@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from ocr_conformance.checks.text import check
 from ocr_conformance.contract import Limits, TextLimits
+from ocr_conformance.evidence import Evidence
 
-from .conftest import MakeEvidence
+MakeEvidence = Callable[..., Evidence]
 
 OUTPUTS = np.zeros((4, 2))
 SOURCE = ["house", "cat", "dog", "tree"]
@@ -23,7 +26,9 @@ def test_passed_and_borderline(reading: MakeEvidence) -> None:
 
 
 def test_the_first_difference_is_shown_with_file_and_position(reading: MakeEvidence) -> None:
-    evidence = reading(OUTPUTS, OUTPUTS, texts=(SOURCE, ["house", "cut", "dog", "free"]), labels=("x", "cat", None, "tree"))
+    evidence = reading(
+        OUTPUTS, OUTPUTS, texts=(SOURCE, ["house", "cut", "dog", "free"]), labels=("x", "cat", None, "tree")
+    )
     result = check(evidence, Limits())
     assert "first difference word-1.png: 'cat' became 'cut' (character 2, label 'cat')" in result.message
     assert "2 words lost and 0 gained of 3" in result.message

@@ -8,6 +8,7 @@ another converter version differ in bytes, so they are kept, not made by the tes
 - ``lstm``, ``lstm-full-int8``: a fused UNIDIRECTIONAL_SEQUENCE_LSTM of 6 units, which keeps its state
 - ``while``: a recurrence in a WHILE of 8 rounds
 - ``flex``: one op that only TensorFlow has a kernel for
+- ``expected.npz``: ``image`` [6, 8, 8, 1] and what TensorFlow gives for it with ``conv``, ``lstm`` and ``while``
 - ``unsigned``: ``while`` without its signature, declaring its output as [1, 1, 5] as the published captcha file does
 """
 
@@ -116,6 +117,11 @@ def convert(call: Callable[[tf.Tensor], tf.Tensor], mode: str = "float32") -> by
     return content
 
 
+def answers(call: Callable[[tf.Tensor], tf.Tensor], images: Any) -> Any:
+    """What TensorFlow computes, image by image."""
+    return np.concatenate([call(tf.constant(image[np.newaxis])).numpy() for image in images])
+
+
 def samples() -> Iterator[list[Any]]:
     """A calibration set."""
     for _ in range(32):
@@ -137,14 +143,21 @@ def unsigned(content: bytes) -> bytes:
 
 def main() -> None:
     """Write all files."""
+    image = RANDOM.random((6, 8, 8, 1), np.float32)
+    expected = {"image": image}
     network = conv()
+    expected["conv"] = answers(network, image)
     files = {"conv": convert(network)}
     for mode in ("dynamic-range", "float16", "full-int8", "int16x8"):
         files[f"conv-{mode}"] = convert(network, mode)
     network = lstm()
+    expected["lstm"] = answers(network, image)
     files |= {"lstm": convert(network), "lstm-full-int8": convert(network, "full-int8")}
-    files["while"] = convert(loop())
+    network = loop()
+    expected["while"] = answers(network, image)
+    files["while"] = convert(network)
     files |= {"unsigned": unsigned(files["while"]), "flex": convert(flex(), "flex")}
+    np.savez(HERE / "expected.npz", **expected)
     for name, content in files.items():
         (HERE / f"{name}.tflite").write_bytes(content)
         print(f"{name}: {len(content)} bytes")

@@ -123,17 +123,13 @@ def test_a_wrong_declaration_is_reported_as_it_stands(inspect: Callable[[str], d
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", b"\0\0\0\0TFL3"], ids=["empty", "text", "header"])
-def test_what_is_no_tflite_file_is_one_sentence(
-    inspect: Callable[[bytes], dict[str, Any]], content: bytes
-) -> None:
+def test_what_is_no_tflite_file_is_one_sentence(inspect: Callable[[bytes], dict[str, Any]], content: bytes) -> None:
     result = inspect(content)
     assert (result["ok"], result["type"]) == (False, "ValueError")
     assert result["message"].startswith("model.tflite is ")
 
 
-def test_a_cut_file_never_ends_in_another_error(
-    run_job: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
+def test_a_cut_file_never_ends_in_another_error(run_job: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     shutil.copy(DATA / "lstm.tflite", tmp_path / "model.tflite")
     result = run_job(f"{__file__}:read_every_cut", inputs={"artifact": tmp_path})
     assert result["ok"], result
@@ -156,9 +152,7 @@ def read_every_cut(job: Any) -> dict[str, Any]:
     return {"cuts": 150, "refused": refused}
 
 
-def test_saturated_biases_and_dead_scales_are_anomalies(
-    run_job: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
+def test_saturated_biases_and_dead_scales_are_anomalies(run_job: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     shutil.copy(DATA / "conv-full-int8.tflite", tmp_path / "model.tflite")
     result = run_job(f"{__file__}:read_broken", inputs={"artifact": tmp_path})
     assert result["ok"], result
@@ -180,7 +174,7 @@ def read_broken(job: Any) -> dict[str, Any]:
     values = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.int32).copy()
     values[3] = -(2**31)
     model.buffers[bias.buffer].data = list(values.tobytes())
-    computed = [t for t in tensors if t.type == schema.TensorType.INT8 and not len(model.buffers[t.buffer].data or [])]
+    computed = [t for t in tensors if t.type == schema.TensorType.INT8 and model.buffers[t.buffer].data is None]
     computed[0].quantization.scale = [0.0]
     computed[1].quantization.scale = [float("nan")]
     builder = flatbuffers.Builder(1024)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ocr_conformance.model import Recognizer, TensorSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     Tensors = dict[str, npt.NDArray[Any]]
@@ -56,3 +58,10 @@ class Toy(Recognizer):
 
     def parameters(self) -> int:
         return 0
+
+
+class Compiled(Toy):
+    """A toy that offers a function of one sample, which is what latency should time."""
+
+    def predictor(self) -> Callable[[Tensors], Any]:
+        return lambda inputs: inputs["image"].sum()

@@ -1,0 +1,184 @@
+"""What a user of the plugin sees: collection, verdicts as outcomes, tables, counts and exit statuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Judge = Callable[..., pytest.RunResult]
+
+
+def test_a_repository_that_reexports_the_suite_judges_its_own_models(judge: Judge) -> None:
+    result = judge("-q")
+    result.assert_outcomes(passed=72)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*reader: weights seeded, 6 user images*", "*float32*passed*", "*full-int8*passed*"])
+    result.stdout.fnmatch_lines(["72 checks ran: 72 passed, 0 failed, 0 undecided, 0 unsupported, 0 skipped*"])
+    assert "keras-ocr" not in result.stdout.str()
+
+
+def test_a_second_run_judges_from_the_cache(judge: Judge) -> None:
+    judge("-q", "--ocr-mode=float32")
+    result = judge("-q", "--ocr-mode=float32")
+    result.assert_outcomes(passed=12)
+    assert "nothing converted or run" in " ".join(result.outlines)
+
+
+def test_a_changed_tolerance_is_judged_anew_without_converting(judge: Judge, downstream: Path) -> None:
+    judge("-q", "--ocr-mode=float16", "--ocr-check=tensors")
+    contract = downstream / "models" / "reader" / "contract.toml"
+    contract.write_text(contract.read_text() + "\n[[promise]]\nmode = 'float16'\ntensors = { max_abs = 1e-9 }\n")
+    result = judge("-q", "--ocr-mode=float16", "--ocr-check=tensors")
+    result.assert_outcomes(failed=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*max_abs * > 1e-09*tightest that would have passed*"])
+    assert "nothing converted or run" in " ".join(result.outlines)
+
+
+def test_five_ways_to_fail_are_five_outcomes(judge: Judge) -> None:
+    result = judge("-q", "--ocr-model=reader:faulty", "--ocr-timeout=8", "--ocr-memory=600")
+    assert result.ret == 1
+    text = " ".join(result.stdout.str().split())
+    assert "pack(float16) was killed by SIGSEGV" in text
+    assert "pack(dynamic-range) ran out of time: still running after 8 s" in text
+    assert "pack(int8) ran out of memory: more than 600 MB" in text
+    assert "pack(full-int8) raised ValueError: 'toy.Relu6' op is neither a custom op nor a flex op" in text
+    assert "pack(int16x8) was killed by SIGABRT" in text
+    # float32 passes its 12 checks; the claimed crash is xfailed; of each failed case 11 checks were not run
+    result.assert_outcomes(passed=12, failed=4, xfailed=1, skipped=55)
+    assert "pack/float16 unsupported: conversion: the converter crashes" in text
+    assert "https://example.org/issues/1" in text
+
+
+def test_garbage_is_unsupported_only_as_claimed(judge: Judge, downstream: Path) -> None:
+    result = judge("-q", "--ocr-model=reader:garbage", "--ocr-mode=int8", "--ocr-check=t*")
+    result.assert_outcomes(xfailed=2)
+    assert "converts, runs, reads garbage" in " ".join(result.outlines)
+    contract = downstream / "models" / "reader" / "contract.toml"
+    contract.write_text(contract.read_text().replace('fault = "garbage"', 'fault = ""'))
+    healed = judge("-q", "--ocr-model=reader:garbage", "--ocr-mode=int8", "--ocr-check=t*")
+    healed.assert_outcomes(failed=2)
+    assert "delete the entry" in " ".join(healed.outlines)
+
+
+def test_unsupported_is_red_where_xfail_is_switched_off(judge: Judge) -> None:
+    result = judge("-q", "--runxfail", "--ocr-model=reader:garbage", "--ocr-mode=int8", "--ocr-check=text")
+    assert result.ret == 1
+
+
+def test_state_between_invokes_is_seen(judge: Judge) -> None:
+    result = judge("-q", "--ocr-model=reader:leaky", "--ocr-mode=float32", "--ocr-check=repeatability")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*without_reset 1 > 1e-05*"])
+
+
+def test_undecided_is_a_category_of_its_own_and_fails(judge: Judge) -> None:
+    # 6 images cannot tell whether 6 lost words are within 10 points
+    result = judge("-q", "--ocr-model=reader:garbage", "--ocr-mode=int8", "--ocr-check=accuracy")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*1 undecided*"])
+
+
+def test_node_ids_are_stable_and_selectable(judge: Judge) -> None:
+    node = "ocr::test_conformance[reader/pack/int8@"
+    listed = judge("--collect-only", "-q", "--ocr-model=reader", "--ocr-mode=int8", "--ocr-check=text")
+    found = next(line for line in listed.outlines if line.startswith(node))
+    assert found.endswith("-text]")
+    assert "site-packages" not in found
+    result = judge("-q", found)
+    result.assert_outcomes(passed=1)
+    by_k = judge("-q", "--ocr-model=reader", "-k", "pack/int8 and text")
+    by_k.assert_outcomes(passed=1, deselected=71)
+
+
+def test_with_a_model_and_no_paths_only_conformance_runs(judge: Judge, downstream: Path) -> None:
+    (downstream / "test_other.py").write_text("def test_other(): pass\n")
+    result = judge("-q", "--ocr-model=reader", "--ocr-mode=float32", "--ocr-check=text")
+    result.assert_outcomes(passed=1)
+
+
+def test_an_ini_value_narrows_and_does_not_replace_paths(judge: Judge, downstream: Path) -> None:
+    (downstream / "test_other.py").write_text("def test_other(): pass\n")
+    (downstream / "pytest.ini").write_text(
+        "[pytest]\nocr_model_paths = models\nocr_mode = float32 float16\nocr_check = text\nocr_model = reader\n"
+    )
+    result = judge("-q")
+    result.assert_outcomes(passed=3)
+
+
+def test_nothing_judged_is_an_error(judge: Judge, downstream: Path) -> None:
+    contract = downstream / "models" / "reader" / "contract.toml"
+    contract.write_text(contract.read_text().replace('routes = ["pack"]', 'routes = ["pack"]\nrequires = ["tensorflow<1"]'))
+    result = judge("-q", "--ocr-model=reader")
+    assert result.ret == 5
+
+
+def test_a_model_without_a_passed_mode_beyond_float32_fails(judge: Judge) -> None:
+    result = judge("-q", "--ocr-model=reader:faulty", "--ocr-mode=float32", "--ocr-mode=float16")
+    assert result.parseoutcomes().get("failed") is None
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["reader: no mode beyond float32 passed"])
+
+
+def test_reports(judge: Judge, downstream: Path) -> None:
+    result = judge("-q", "--ocr-mode=float32", "--ocr-report=run.json", "--ocr-report=run.md")
+    assert result.ret == 0
+    record = json.loads((downstream / "run.json").read_text())
+    (case,) = record["cases"]
+    assert case.startswith("reader/pack/float32@")
+    text = record["cases"][case]["checks"]["text"]
+    assert text["verdict"] == "passed"
+    assert {"name": "agreement", "measured": 1.0, "limit": 1.0, "most": False, "unit": ""} in text["values"]
+    assert record["models"]["reader"]["weights"]["name"] == "seeded"
+    assert "| float32 | ✅ passed |" in (downstream / "run.md").read_text()
+
+
+def test_junit_properties(judge: Judge, downstream: Path) -> None:
+    judge("-q", "--ocr-mode=float32", "--ocr-check=text", "--junitxml=junit.xml")
+    junit = (downstream / "junit.xml").read_text()
+    assert '<property name="ocr_verdict" value="passed"' in junit
+    assert '<property name="ocr_agreement" value="1.0"' in junit
+
+
+def test_artifacts_are_handed_out_with_manifests(judge: Judge, downstream: Path) -> None:
+    judge("-q", "--ocr-mode=int8", "--ocr-check=conversion", "--ocr-artifacts=out")
+    (manifest,) = (downstream / "out").rglob("*.json")
+    known = json.loads(manifest.read_text())
+    artifact = manifest.with_suffix(".bin")
+    import hashlib
+
+    assert known["sha256"] == hashlib.sha256(artifact.read_bytes()).hexdigest()
+    assert known["case"].startswith("reader/pack/int8@")
+
+
+def test_the_header_says_what_was_used(judge: Judge, evidence: Path) -> None:
+    result = judge("--ocr-model=reader", "--ocr-mode=float32", "--ocr-check=text")
+    result.stdout.fnmatch_lines(
+        ["ocr reader: weights seeded (sha256 *), 6 user images (squares), calibrated on 3 *", f"*cache: {evidence}"]
+    )
+
+
+@pytest.mark.parametrize("distribution", ["load", "loadscope", "loadgroup", "worksteal", "each"])
+def test_xdist_gives_the_same_verdicts(judge: Judge, distribution: str) -> None:
+    pytest.importorskip("xdist")
+    arguments = ("--tx", "2*popen", f"--dist={distribution}") if distribution == "each" else ("-n2", f"--dist={distribution}")
+    result = judge("-q", *arguments)
+    result.assert_outcomes(passed=144 if distribution == "each" else 72)
+    assert sum("reader: weights seeded" in line for line in result.outlines) == 1
+
+
+def test_xdist_from_nothing(judge: Judge, tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    result = judge("-q", "-n2", "--ocr-mode=*int8", cache=tmp_path / "fresh")
+    result.assert_outcomes(passed=24)
+    converted = {path for path in (tmp_path / "fresh" / "entries").glob("*/*/model.bin")}
+    assert len(converted) == 3  # float32 (the baseline), int8, full-int8: each once
+
+
+def test_no_cache_leaves_nothing(judge: Judge, downstream: Path, evidence: Path) -> None:
+    result = judge("-q", "--ocr-no-cache", "--ocr-mode=float32", "--ocr-check=text")
+    result.assert_outcomes(passed=1)
+    assert "nothing converted or run" not in " ".join(result.outlines)
