@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-
 from hypothesis import settings
+from PIL import Image
 
 pytest_plugins = ["pytester"]
 

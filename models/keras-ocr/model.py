@@ -253,7 +253,13 @@ def assign(model: Any, weights: dict[str, npt.NDArray[np.float32]]) -> None:
             layer.set_weights(own)
 
 
-_GAINS = {"kernel": 2.25, "recurrent_kernel": 0.5, "fc_12/kernel": 12.0, "stn/dense_1/kernel": 0.02}
+_GAINS = {
+    "kernel": 2.25,
+    "recurrent_kernel": 0.5,
+    "conv_1/kernel": 3.0,
+    "fc_12/kernel": 14.0,
+    "stn/dense_1/kernel": 0.02,
+}
 
 
 def seeded_weights() -> dict[str, npt.NDArray[np.float32]]:
@@ -271,7 +277,7 @@ def seeded_weights() -> dict[str, npt.NDArray[np.float32]]:
         if part in ("gamma", "moving_variance"):
             weights[name] = uniform(seed, name, shape, 0.5, 1.5)
         elif len(shape) == 1:
-            weights[name] = uniform(seed, name, shape, -0.1, 0.1)
+            weights[name] = uniform(seed, name, shape, -0.005, 0.005)
         else:
             weights[name] = glorot(seed, name, shape, _GAINS.get(name, _GAINS[part]))
     weights["stn/dense_1/bias"] = uniform(seed, "stn/dense_1/bias", (6,), -0.02, 0.02)

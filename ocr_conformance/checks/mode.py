@@ -26,7 +26,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     """Shares of multiply-accumulates and of weight bytes against the contract's minima, and what a mode means.
 
     By definition, whatever the contract says: a ``float32`` file has nothing quantized, a ``float16`` file no integer
-    arithmetic, a ``full-int8`` file no float activation, and inputs and outputs have the mode's types.
+    arithmetic, and inputs and outputs have the mode's types.
     """
     assert evidence.inspect is not None
     facts, mode = evidence.inspect.facts, evidence.case.mode
@@ -41,10 +41,13 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         Value("hybrid_macs", _share(macs["hybrid"], total), wanted.hybrid_macs, most=False),
         Value("integer_weights", _share(integers, weights), wanted.integer_weights, most=False),
         Value("float16_weights", _share(stored.get("FLOAT16", 0), weights), wanted.float16_weights, most=False),
+        Value("float_tensors", facts["float_tensors"], wanted.float_tensors),
     ]
     shares = ", ".join(f"{_share(macs[kind], total):.0%} {kind}" for kind in ("float", "hybrid", "integer"))
     kinds = ", ".join(f"{_share(size, weights):.0%} {dtype.lower()}" for dtype, size in sorted(stored.items()))
     summary = f"multiply-accumulates {shares}; weight bytes {kinds or 'none'}"
+    if facts["float_tensors"] and wanted.float_tensors is not None:
+        summary += f"; {facts['float_tensors']} activations are float"
     problems = _contradictions(mode, facts, integers)
     if problems:
         summary = f"the file is not {mode}: {'; '.join(problems)}; {summary}"
@@ -68,8 +71,6 @@ def _contradictions(mode: str, facts: dict[str, Any], integers: int) -> list[str
         found.append(f"{_words.size(integers)} of weights are integer")
     if mode in ("float32", "float16") and macs["hybrid"] + macs["integer"]:
         found.append("some of its arithmetic is quantized")
-    if mode == "full-int8" and facts["float_tensors"]:
-        found.append(f"{facts['float_tensors']} activations are float")
     for what in ("inputs", "outputs"):
         for tensor in facts[what]:
             if tensor["dtype"] not in _IO_TYPES.get(mode, {tensor["dtype"]}) | _INDEX_TYPES:

@@ -44,7 +44,7 @@ LIMITS = {
     "float16": EffectLimits(float16_weights=0.9),
     "dynamic-range": EffectLimits(hybrid_macs=0.9, integer_weights=0.9),
     "int8": EffectLimits(integer_macs=0.9, integer_weights=1.0),
-    "full-int8": EffectLimits(integer_macs=1.0),
+    "full-int8": EffectLimits(integer_macs=1.0, float_tensors=0),
     "int16x8": EffectLimits(integer_macs=1.0),
 }
 
@@ -82,7 +82,9 @@ def test_full_int8_with_float_io_says_so(judged: Callable[..., CheckResult]) -> 
 
 
 def test_one_float_activation_is_too_many_for_full_int8(judged: Callable[..., CheckResult]) -> None:
-    assert "1 activations are float" in judged("full-int8", {**SOUND["full-int8"], "float_tensors": 1}).message
+    result = judged("full-int8", {**SOUND["full-int8"], "float_tensors": 1})
+    assert result.verdict == "failed"
+    assert "1 activations are float: float_tensors 1 > 0" in result.message
 
 
 def test_decoded_indices_may_be_whole_numbers(judged: Callable[..., CheckResult]) -> None:
