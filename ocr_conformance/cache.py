@@ -1,7 +1,7 @@
 """Content-addressed store of artifacts, outputs and failures: atomic, verified, locked.
 
-An entry is a folder ``entries/<k>/<key>`` with the job's files and ``entry.json`` (the outcome and a sha256 per file). It
-appears by one rename, so that it is whole or absent; every read verifies the hash of what it reads.
+An entry is a folder ``entries/<k>/<key>`` with the job's files and ``entry.json`` (the outcome and a sha256 per file).
+It appears by one rename, so that it is whole or absent; every read verifies the hash of what it reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ocr_conformance.errors import CacheError
 from ocr_conformance.evidence import Outcome
@@ -67,55 +67,74 @@ class CacheInfo:
     folder: Path
 
 
+def _entry_sha256(entry: dict[str, Any]) -> str:
+    """Hash of an entry's description without the hash itself."""
+    return digest({name: value for name, value in entry.items() if name != "sha256"})
+
+
 @contextlib.contextmanager
-def _disk(root: Path) -> Iterator[None]:
-    """Turn a full or forbidden disk into one sentence."""
+def disk_errors(root: Path) -> Iterator[None]:
+    """Turn a full, forbidden or broken disk into one sentence.
+
+    Raises:
+        CacheError: in place of an `OSError`.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise CacheError(
                 f"no space left for the cache in {root}: free some (`ocr-conformance cache prune`) "
                 "or name another place with --ocr-cache DIR"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise CacheError(
-                f"cannot write to the cache in {root} ({error.strerror}): name another place with --ocr-cache DIR"
-            ) from error
-        raise
+        raise CacheError(
+            f"cannot write to the cache in {root} ({error.strerror}): name another place with --ocr-cache DIR"
+        ) from error
 
 
 class Cache:
     """The store below ``root``. Safe for many processes at once."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        with _disk(root):
+        self.root = root.absolute()  # jobs have working folders of their own
+        with disk_errors(root):
             for name in ("entries", "locks", "tmp", "runs"):
-                (root / name).mkdir(parents=True, exist_ok=True)
+                (self.root / name).mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Say that a run is under way: what it has used, `prune` leaves alone."""
         mark = self.root / "runs" / f"{os.getpid()}-{uuid.uuid4().hex}"
-        with _disk(self.root):
+        with disk_errors(self.root):
             mark.touch()
         try:
             yield
         finally:
-            mark.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                mark.unlink(missing_ok=True)
 
     def _folder(self, key: str) -> Path:
         return self.root / "entries" / key[:2] / key
 
-    def lock(self, key: str) -> FileLock:
-        """The lock that whoever computes ``key`` holds: one flight per key."""
-        return FileLock(self.root / "locks" / f"{key}.lock", thread_local=False)
+    @contextlib.contextmanager
+    def flight(self, key: str) -> Iterator[bool]:
+        """Hold the lock of whoever computes ``key``; yields ``False`` when another process (or thread) holds it.
+
+        Raises:
+            CacheError: the disk is full or forbidden.
+        """
+        lock = FileLock(self.root / "locks" / f"{key}.lock", thread_local=False)
+        with disk_errors(self.root), contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+        try:
+            yield lock.is_locked
+        finally:
+            lock.release()
 
     def workspace(self) -> Path:
         """An empty folder on the cache's own disk, for a job to write to."""
         folder = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
-        with _disk(self.root):
+        with disk_errors(self.root):
             folder.mkdir()
         return folder
 
@@ -124,48 +143,61 @@ class Cache:
 
         A time-out or out-of-memory answers only for limits no larger than the one that it hit; an entry older than
         ``max_age`` seconds answers nothing. An entry with a missing or altered file is removed.
+
+        Raises:
+            CacheError: the disk cannot be read, or an altered entry not be removed.
         """
         folder = self._folder(key)
-        try:
-            entry = json.loads((folder / _ENTRY).read_text())
-            stored = Outcome(**{**entry["outcome"], "tail": tuple(entry["outcome"]["tail"]), "folder": folder})
-            files: dict[str, dict[str, Any]] = entry["files"]
-        except FileNotFoundError:
+        entry = self._entry(key)
+        if entry is None:
             return None
-        except (ValueError, KeyError, TypeError):
-            self.discard(key)
-            return None
+        stored = Outcome(**{**entry["outcome"], "tail": tuple(entry["outcome"]["tail"]), "folder": folder})
         if max_age is not None and time.time() - stored.seen > max_age:
             return None
         if stored.kind == "timeout" and limits.seconds > entry["limits"]["seconds"]:
             return None
         if stored.kind == "memory" and limits.memory > entry["limits"]["memory"]:
             return None
-        if not all(self._whole(folder / name, known, thorough=False) for name, known in files.items()):
+        if not all(self._whole(folder / name, known, thorough=False) for name, known in entry["files"].items()):
             self.discard(key)
             return None
         with contextlib.suppress(OSError):
             os.utime(folder / _ENTRY)  # what `prune` goes by
         return replace(stored, cached=True, key=key)
 
+    def _entry(self, key: str) -> dict[str, Any] | None:
+        """What `store` wrote of an entry; one of another schema, or altered, is removed."""
+        with disk_errors(self.root):
+            try:
+                entry = json.loads((self._folder(key) / _ENTRY).read_text())
+            except FileNotFoundError:
+                return None
+            except ValueError:
+                entry = None
+        if isinstance(entry, dict) and entry.get("schema") == _SCHEMA and entry.get("sha256") == _entry_sha256(entry):
+            return entry
+        self.discard(key)
+        return None
+
     @staticmethod
     def _whole(path: Path, known: dict[str, Any], *, thorough: bool) -> bool:
-        """Size always; the hash of small files (outputs, facts), and of all when ``thorough``."""
+        """Size always; the hash of small files and of arrays, which checks read, and of all when ``thorough``."""
         try:
             if path.stat().st_size != known["size"]:
                 return False
-            return known["size"] > _SMALL and not thorough or file_sha256(path) == known["sha256"]
+            if known["size"] > _SMALL and path.suffix != ".npz" and not thorough:
+                return True
+            return bool(file_sha256(path) == known["sha256"])
         except OSError:
             return False
 
     def verify(self, key: str) -> bool:
         """Read every file of an entry against its hash: before a job builds on it, before it is handed out."""
         folder = self._folder(key)
-        try:
-            files = json.loads((folder / _ENTRY).read_text())["files"]
-        except (OSError, ValueError, KeyError):
+        entry = self._entry(key)
+        if entry is None:
             return False
-        if all(self._whole(folder / name, known, thorough=True) for name, known in files.items()):
+        if all(self._whole(folder / name, known, thorough=True) for name, known in entry["files"].items()):
             return True
         self.discard(key)
         return False
@@ -177,13 +209,14 @@ class Cache:
             CacheError: the disk is full or forbidden; nothing is left half-written.
         """
         folder = self._folder(key)
-        files = {
-            str(path.relative_to(workspace)): {"size": path.stat().st_size, "sha256": file_sha256(path)}
-            for path in sorted(workspace.rglob("*"))
-            if path.is_file()
-        }
+        with disk_errors(self.root):
+            files = {
+                str(path.relative_to(workspace)): {"size": path.stat().st_size, "sha256": file_sha256(path)}
+                for path in sorted(workspace.rglob("*"))
+                if path.is_file() and path != workspace / _ENTRY  # half written when the disk was full
+            }
         stored = replace(outcome, folder=None, cached=False, key=key)
-        entry = {
+        entry: dict[str, Any] = {
             "schema": _SCHEMA,
             "key": key,
             "title": title,
@@ -191,7 +224,8 @@ class Cache:
             "limits": asdict(limits),
             "files": files,
         }
-        with _disk(self.root):
+        entry["sha256"] = _entry_sha256(json.loads(json.dumps(entry)))  # as it will be read
+        with disk_errors(self.root):
             (workspace / _ENTRY).write_text(json.dumps(entry, indent=1))
             folder.parent.mkdir(parents=True, exist_ok=True)
             self.discard(key)
@@ -201,7 +235,7 @@ class Cache:
     def discard(self, key: str) -> None:
         """Remove an entry: out of sight first, so that nobody reads half of it."""
         aside = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
-        with contextlib.suppress(FileNotFoundError):
+        with disk_errors(self.root), contextlib.suppress(FileNotFoundError):
             self._folder(key).rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -229,7 +263,8 @@ class Cache:
         since = now
         for mark in (self.root / "runs").iterdir():
             if _alive(mark.name):
-                since = min(since, mark.stat().st_mtime)
+                with contextlib.suppress(FileNotFoundError):  # it has just ended
+                    since = min(since, mark.stat().st_mtime)
             else:
                 mark.unlink(missing_ok=True)
         for left in (self.root / "tmp").iterdir():

@@ -66,8 +66,8 @@ def _stage_difference(claim: Unsupported, failure: tuple[str, Outcome] | None) -
     _, outcome = failure
     if outcome.stage != claim.stage:
         return f"it failed at {outcome.stage or 'the start'}, not at {claim.stage}"
-    if outcome.kind != claim.kind:
-        return f"it ended by {outcome.kind}, not by {claim.kind}"
+    if outcome.kind not in claim.kind:
+        return f"it ended by {outcome.kind}, not by {' or '.join(claim.kind)}"
     if claim.match and not re.search(claim.match, "\n".join((outcome.message, *outcome.tail))):
         return f"its last words do not match /{claim.match}/"
     return ""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ocr_conformance import checks, images, toolchain, weights
-from ocr_conformance.cache import Cache, digest, tree_sha256
+from ocr_conformance.cache import Cache, digest, disk_errors, tree_sha256
 from ocr_conformance.cases import MODES, Case, matches
 from ocr_conformance.claims import apply_claims
 from ocr_conformance.contract import Description, Limits, Unsupported
@@ -349,11 +349,12 @@ class Engine:
         folder = self.cache.root / "code" / f"{name}-{sha256[:16]}"
         if not folder.is_dir():
             aside = self.cache.workspace()
-            for relative, path in files:
-                target = aside / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-            folder.parent.mkdir(exist_ok=True)
+            with disk_errors(self.cache.root):
+                for relative, path in files:
+                    target = aside / relative
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target)
+                folder.parent.mkdir(exist_ok=True)
             try:
                 aside.rename(folder)
             except OSError:  # another process was first
@@ -461,24 +462,36 @@ class Engine:
         """The float32 case of the same route."""
         return self.plan(replace(plan.case, mode="float32"))
 
-    def prefetch(self, pairs: Iterable[tuple[Case, str]]) -> None:
-        """Start in the background what these checks will need, in this order; latency comes last."""
+    def tasks(self, pairs: Iterable[tuple[Case, str]]) -> list[Task]:
+        """What these checks will need, in this order; latency comes last.
+
+        Raises:
+            UserError: weights or images cannot be had.
+        """
+        found: list[Task] = []
         late: list[Task] = []
         for case, name in pairs:
             plan = self.plan(case)
             if plan.skip:
                 continue
             needs = checks.CHECKS[name].needs
-            tasks = [task for _, task, _ in plan.hops]
-            tasks += [task for field_, task in self._tasks(plan).items() if field_ in needs and task is not None]
+            found += [task for _, task, _ in plan.hops]
+            found += [task for field_, task in self._tasks(plan).items() if field_ in needs and task is not None]
             if "source" in needs:
-                tasks += [run for _, _, run in plan.hops if run is not None]
+                found += [run for _, _, run in plan.hops if run is not None]
             if "baseline_inspect" in needs and (inspect := self._baseline(plan).inspect) is not None:
-                tasks.append(inspect)
+                found.append(inspect)
             if "latency" in needs and plan.latency is not None:
                 late.append(plan.latency(self._baseline(plan).artifact))
-            self.scheduler.add(tasks)
-        self.scheduler.add(late)
+        return found + late
+
+    def prefetch(self, pairs: Iterable[tuple[Case, str]]) -> None:
+        """Start in the background what these checks will need.
+
+        Raises:
+            UserError: weights or images cannot be had.
+        """
+        self.scheduler.add(self.tasks(pairs))
 
     @staticmethod
     def _tasks(plan: Plan) -> dict[str, Task | None]:
@@ -564,9 +577,9 @@ class Engine:
         result = check(evidence, self._limits(plan))
         if failure is None:
             self._hand_out(plan)
-        data = {**result.data, "seen": evidence_seen(evidence)}
+        seen = evidence_seen(evidence)
         claims = contract.claims(case, _versions(plan.chain))
-        return apply_claims(case, replace(result, data=data), failure, claims)
+        return apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
 
     def _stopped(self, plan: Plan, evidence: Evidence, needs: frozenset[str]) -> tuple[str, Outcome] | None:
         """The job of those that a check needs, or that they build on, that did not end well."""
@@ -705,7 +718,7 @@ class TaskMaker:
 
     def inputs(self, chain: Toolchain, image_set: images.ImageSet, title: str) -> Task:
         """Preprocess a set of images."""
-        listed = [{"path": str(sample.path), "sha256": sample.sha256} for sample in image_set.samples]
+        listed = [{"path": str(sample.path.absolute()), "sha256": sample.sha256} for sample in image_set.samples]
         hashes = {"images": [sample.sha256 for sample in image_set.samples]}
         return self.job(chain, "ocr_conformance.runtime.source:prepare", title, {"images": listed}, known=hashes)
 

@@ -110,6 +110,10 @@ RequirementText = Annotated[str, AfterValidator(_requirement)]
 Gates = Annotated[tuple[RequirementText, ...], BeforeValidator(_one_or_many)]
 VersionText = Annotated[str, AfterValidator(_version)]
 Regex = Annotated[str, AfterValidator(_regex)]
+Kinds = Annotated[
+    tuple[Literal["exception", "signal", "timeout", "memory", "exit", "out-of-tolerance"], ...],
+    BeforeValidator(_one_or_many),
+]
 CheckNames = Annotated[
     tuple[Annotated[str, AfterValidator(_check_name)], ...], BeforeValidator(_one_or_many), Field(min_length=1)
 ]
@@ -366,8 +370,9 @@ class Unsupported(_Selected):
 
     stage: Literal["export", "convert", "allocate", "invoke"] | None = None
     check: CheckNames | None = None
-    kind: Literal["exception", "signal", "timeout", "memory", "exit", "out-of-tolerance"] | None = None
-    """How it fails; a claim on a check can only be ``out-of-tolerance`` and need not say so."""
+    kind: Kinds = ()
+    """How it fails, or several ways (a hunger for memory ends by the limit that is hit first); a claim on a check can
+    only be ``out-of-tolerance`` and need not say so."""
     match: Regex | None = None
     """Searched in the outcome's message and last lines (stage), or in the result's message and details (check)."""
     value: ClaimValue | None = None
@@ -387,12 +392,12 @@ class Unsupported(_Selected):
         if (self.stage is None) == (self.check is None):
             raise ValueError("needs either stage or check")
         if self.stage is not None:
-            if self.kind is None or self.kind == "out-of-tolerance":
+            if not self.kind or "out-of-tolerance" in self.kind:
                 raise ValueError("a claim on a stage needs kind exception, signal, timeout, memory or exit")
             if self.value is not None:
                 raise ValueError("value belongs to a claim on a check")
-        elif self.kind not in (None, "out-of-tolerance"):
-            raise ValueError(f"a check fails out-of-tolerance, not by {self.kind}: use stage")
+        elif self.kind not in ((), ("out-of-tolerance",)):
+            raise ValueError(f"a check fails out-of-tolerance, not by {' or '.join(self.kind)}: use stage")
         elif "conversion" in (self.check or ()):
             raise ValueError("a conversion fails at a stage: use stage, not check")
         return self
@@ -406,7 +411,7 @@ class Unsupported(_Selected):
     def claimed(self) -> str:
         """What is claimed, in words."""
         if self.stage is not None:
-            how = f"{self.kind} at {self.stage}"
+            how = f"{' or '.join(self.kind)} at {self.stage}"
         else:
             how = f"{' and '.join(self.checks)} out of tolerance"
         if self.value is not None:

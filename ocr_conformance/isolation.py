@@ -7,6 +7,7 @@ imported the framework and forks a child per job, so that a job does not pay the
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -19,10 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from ocr_conformance.evidence import Outcome, OutcomeKind
+from ocr_conformance.worker import NO_SPACE
 
 TAIL_LINES = 20
 _MESSAGE_CHARACTERS = 4000
 _LINE_CHARACTERS = 400
+_TAIL_BYTES = 1 << 18
+_PRELOAD_SECONDS = 600.0
+"""An import that takes longer hangs."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,16 @@ class Interrupted(Exception):
     """The runner was closed while the job ran."""
 
 
+class _Broken(Exception):
+    """The warm parent cannot run the job: why, and whether it died after it was ready but before the job began."""
+
+    def __init__(self, kind: OutcomeKind, message: str, *, idle: bool) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.idle = idle
+
+
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "LOGNAME")
 
 
@@ -87,23 +102,28 @@ def _environment(workplace: Workplace) -> dict[str, str]:
 
 class _WarmParent:
     def __init__(self, workplace: Workplace) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(
-            [workplace.python, "-m", "ocr_conformance.worker", "serve", *workplace.preload],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=_environment(workplace),
-            cwd=workplace.path[0],
-            start_new_session=True,  # Ctrl-C reaches the engine only
-        )
+        with contextlib.ExitStack() as stack:
+            self._log = stack.enter_context(tempfile.TemporaryFile())
+            self._process = subprocess.Popen(
+                [workplace.python, "-m", "ocr_conformance.worker", "serve", *workplace.preload],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env=_environment(workplace),
+                cwd=workplace.path[0],
+                start_new_session=True,  # Ctrl-C reaches the engine only
+            )
+            stack.pop_all()  # the log lives as long as the process
         self._write_lock = threading.Lock()
         self._state = threading.Condition()
         self._ready = False
-        self._broken: str | None = None
+        self._broken: tuple[OutcomeKind, str] | None = None
+        self._born = time.monotonic()
+        self._pids: dict[int, int] = {}
         self._ended: dict[int, dict[str, Any]] = {}
         self._next = 0
-        threading.Thread(target=self._read, name="ocr-events", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="ocr-events", daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -113,13 +133,19 @@ class _WarmParent:
                 if "ready" in event:
                     self._ready = True
                 elif "broken" in event:
-                    self._broken = event["broken"]
+                    self._broken = "exception", event["broken"]
+                elif "pid" in event:
+                    self._pids[event["id"]] = event["pid"]
                 else:
                     self._ended[event["id"]] = event
                 self._state.notify_all()
         with self._state:
+            status = self._process.wait()
             if self._broken is None:
-                self._broken = f"the worker process ended with status {self._process.wait()}"
+                self._broken = "exception", f"the worker process ended with status {status}"
+            for number in self._pids.keys() - self._ended.keys():  # it was killed, and could not kill its jobs
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._pids[number], signal.SIGKILL)
             self._state.notify_all()
 
     def tail(self) -> tuple[str, ...]:
@@ -135,15 +161,22 @@ class _WarmParent:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 
-    def run(self, request: JobRequest, limits: Limits, stop: threading.Event) -> dict[str, Any] | str:
-        """The ending event of the job, or a sentence on why the parent could not run it."""
+    def run(self, request: JobRequest, limits: Limits, stop: threading.Event) -> dict[str, Any]:
+        """The ending event of the job.
+
+        Raises:
+            _Broken: there is none, because the parent cannot import what it should, or died.
+            Interrupted: ``stop`` was set.
+        """
         with self._state:
             while not (self._ready or self._broken):
                 self._state.wait(0.2)
                 if stop.is_set():
                     raise Interrupted
+                if time.monotonic() - self._born > _PRELOAD_SECONDS:
+                    self._broken = "timeout", f"importing took more than {_PRELOAD_SECONDS:g} s"
             if self._broken:
-                return self._broken
+                raise _Broken(*self._broken, idle=self._ready)
             number = self._next
             self._next += 1
         self._say(
@@ -162,19 +195,18 @@ class _WarmParent:
         with self._state:
             while number not in self._ended:
                 if self._broken:
-                    return self._broken
+                    raise _Broken(*self._broken, idle=number not in self._pids)
                 if stop.is_set():
                     self._say({"cancel": number})
                     raise Interrupted
                 self._state.wait(0.2)
+            del self._pids[number]
             return self._ended.pop(number)
 
-    @property
-    def alive(self) -> bool:
-        return self._broken is None
-
     def close(self) -> None:
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
+        if not self._ready:  # importing: it has no jobs, and would not look at its standard input for long
+            self._process.kill()
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
@@ -182,6 +214,8 @@ class _WarmParent:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
         self._log.close()
 
 
@@ -208,20 +242,34 @@ class Runner:
         Raises:
             Interrupted: `close` was called meanwhile.
         """
-        parent = self._parent(workplace)
-        ended = parent.run(request, limits, self._stop)
-        if isinstance(ended, str):
-            if self._stop.is_set():
-                raise Interrupted
-            with self._lock:  # the next job gets a new parent
-                if self._parents.get(workplace) is parent and parent.alive is False:
-                    del self._parents[workplace]
-            tail = parent.tail()
-            parent.close()
-            return Outcome("exception", "import", _one_line(ended), tail, seen=time.time())
+        retry = True
+        while True:
+            try:
+                parent = self._parent(workplace)
+            except OSError as error:
+                message = f"cannot start {workplace.python}: {error.strerror}"
+                return Outcome("exception", "import", message, seen=time.time())
+            try:
+                ended = parent.run(request, limits, self._stop)
+                break
+            except _Broken as broken:
+                tail = parent.tail()
+                self._drop(workplace, parent)
+                if self._stop.is_set():
+                    raise Interrupted from None
+                if not (broken.idle and retry):
+                    return Outcome(broken.kind, "import", _one_line(broken.message), tail, seen=time.time())
+                retry = False
         if ended["killed"] == "stopped":
             raise Interrupted
         return read_outcome(request.out, ended, limits)
+
+    def _drop(self, workplace: Workplace, parent: _WarmParent) -> None:
+        """Bury a parent; the next job gets a new one."""
+        with self._lock:
+            if self._parents.get(workplace) is parent:
+                del self._parents[workplace]
+        parent.close()
 
     def close(self) -> None:
         """Stop all jobs and warm parents."""
@@ -243,21 +291,31 @@ def _last_words(text: str) -> tuple[str, ...]:
     return tuple([line for line in lines if not line.startswith("Extension modules:")][-TAIL_LINES:])
 
 
-def _take(folder: Path, name: str) -> str:
-    """Read and remove one of the worker's own files, so that only the job's files stay."""
+def _take(folder: Path, name: str, most: int | None = None) -> str:
+    """Read (the last ``most`` bytes of) and remove one of the worker's own files, so that only the job's files stay."""
     path = folder / name
     try:
-        return path.read_text(errors="replace")
+        with path.open("rb") as stream:
+            if most is not None:
+                stream.seek(max(0, path.stat().st_size - most))
+            return stream.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
     finally:
         path.unlink(missing_ok=True)
 
 
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return f"signal {number}"
+
+
 def read_outcome(out: Path, ended: dict[str, Any], limits: Limits) -> Outcome:
     """Turn a wait status and what the child left behind into an `Outcome`."""
     stage = _take(out, ".stage") or "import"
-    tail = _last_words(_take(out, ".stderr"))
+    tail = _last_words(_take(out, ".stderr", _TAIL_BYTES))
     result = _take(out, ".result.json")
     for name in (".job.json", ".result.part"):
         _take(out, name)
@@ -277,7 +335,9 @@ def read_outcome(out: Path, ended: dict[str, Any], limits: Limits) -> Outcome:
     if ended["killed"] == "memory":
         return outcome("memory", f"more than {limits.memory / 2**20:.0f} MB of resident memory")
     if os.WIFSIGNALED(status):
-        return outcome("signal", signal.Signals(os.WTERMSIG(status)).name)
+        return outcome("signal", _signal_name(os.WTERMSIG(status)))
+    if not result and os.waitstatus_to_exitcode(status) == NO_SPACE:
+        return outcome("exception", f"OSError: {os.strerror(errno.ENOSPC)}")
     if not result:
         return outcome("exit", f"the process left with status {os.waitstatus_to_exitcode(status)} and no result")
     parsed = json.loads(result)

@@ -84,6 +84,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; with ``--ocr-model`` and no paths, leave only conformance to collect."""
     config.addinivalue_line("markers", "ocr(model, check): one conformance check of one case of an OCR model")
+    if config.getoption("dist", "no") != "no" and not _is_worker(config):
+        config.pluginmanager.register(_Listener(config), "ocr_conformance.listener")
     if not (config.getoption("ocr_model") or config.getoption("ocr_list") or any(map(_is_node, config.args))):
         return
     _active(config)
@@ -167,6 +169,18 @@ def pytest_collection_modifyitems(config: pytest.Config) -> None:
         raise pytest.UsageError(config.stash[_USAGE])
 
 
+class _Listener:
+    """In xdist's controller, which collects nothing: a worker's first result is how it learns that a run judges."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the results that workers send."""
+        if hasattr(report, "ocr"):
+            _active(self.config).take(report.ocr)
+
+
 class _Active:
     """The hooks of a run that judges something."""
 
@@ -215,10 +229,9 @@ class _Active:
         return None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect results, also those that xdist's workers send."""
-        known = getattr(report, "ocr", None)
-        if known is not None:
-            self.conformance.take(known)
+        """Collect results (in xdist's controller, `_Listener` does)."""
+        if hasattr(report, "ocr") and not self.conformance.config.pluginmanager.hasplugin("ocr_conformance.listener"):
+            self.conformance.take(report.ocr)
 
     def pytest_report_header(self, config: pytest.Config) -> list[str]:
         """Toolchains, weights, images, cache."""
@@ -495,8 +508,10 @@ class _Progress:
         self._slots = engine.slots
         self._stopped = threading.Event()
         self._out = _terminal_copy(config)
+        self._thread: threading.Thread | None = None
         if self._out is not None:
-            threading.Thread(target=self._loop, name="ocr-progress", daemon=True).start()
+            self._thread = threading.Thread(target=self._loop, name="ocr-progress", daemon=True)
+            self._thread.start()
 
     def _loop(self) -> None:
         while not self._stopped.wait(_PROGRESS_SECONDS):
@@ -507,6 +522,9 @@ class _Progress:
     def stop(self) -> None:
         """End the thread."""
         self._stopped.set()
+        if self._thread is not None and self._out is not None:
+            self._thread.join()
+            self._out.close()
 
 
 def _terminal_copy(config: pytest.Config) -> TextIO | None:

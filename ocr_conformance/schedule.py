@@ -22,7 +22,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from ocr_conformance.cache import Cache
-from ocr_conformance.errors import CacheError, UserError
+from ocr_conformance.errors import CacheError
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, Workplace
 
@@ -57,7 +57,9 @@ class Task:
 def slot_count(limits: Limits) -> int:
     """How many jobs may run at once on this machine: by cores, and so that their memory limits fit together."""
     by_memory = int(psutil.virtual_memory().total // limits.memory)
-    return max(1, min(len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else 2, by_memory))
+    return max(
+        1, min(len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else 2, by_memory)
+    )
 
 
 class Slots:
@@ -92,7 +94,9 @@ class Slots:
             self._acquire(gate, stop)
             stack.callback(gate.release)
             if everything:
-                for number in range(self.count):
+                # also those of runs that have more of them; behind the gate nobody takes another
+                used = (int(path.stem.partition("-")[2]) for path in self.folder.glob("slot-*.lock"))
+                for number in sorted({*range(self.count), *used}):
                     lock = self._lock(f"slot-{number}")
                     self._acquire(lock, stop)
                     stack.callback(lock.release)
@@ -122,6 +126,8 @@ class Slots:
         for note in sorted(self.folder.glob("slot-*.json")):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 known = json.loads(note.read_text())
+                if not psutil.pid_exists(known["pid"]):  # it was killed and could not tidy up
+                    continue
                 found.append((known["title"], time.time() - known["started"], known["pid"]))
         return found
 
@@ -132,7 +138,7 @@ class _State:
         self.done = False
         self.running = False
         self.outcome: Outcome | None = None
-        self.error: UserError | None = None
+        self.error: Exception | None = None
         self.not_before = 0.0
 
 
@@ -172,6 +178,7 @@ class Scheduler:
 
         Raises:
             UserError: the cache could not take the result.
+            Interrupted: the scheduler was closed meanwhile.
         """
         self.add([task])
         with self._change:
@@ -236,7 +243,7 @@ class Scheduler:
                 finished = state.outcome is not None
             except Interrupted:
                 return
-            except UserError as error:
+            except Exception as error:  # whoever waits for this task must learn of it
                 state.error = error
                 finished = True
             finally:
@@ -252,16 +259,11 @@ class Scheduler:
         found = self._cache.lookup(task.key, self._limits, self._age())
         if found is not None:
             return found
-        lock = self._cache.lock(task.key)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return None
-        try:
+        with self._cache.flight(task.key) as mine:
+            if not mine:
+                return None
             found = self._cache.lookup(task.key, self._limits, self._age())
             return found if found is not None else self._run(task)
-        finally:
-            lock.release()
 
     def _age(self) -> float | None:
         """What this run itself has made is fresh, however small ``max_age`` is."""
@@ -270,11 +272,14 @@ class Scheduler:
     def _run(self, task: Task) -> Outcome | None:
         folders = {}
         for name, before in task.inputs.items():
-            outcome = self._states[before.key].outcome
-            assert outcome is not None and outcome.folder is not None
+            state = self._states[before.key]
+            outcome = state.outcome
+            if outcome is None or outcome.folder is None:
+                return None  # it is being made anew
             if before.key not in self._verified and not self._cache.verify(before.key):
                 with self._change:
-                    self._states[before.key] = _State(before)
+                    if self._states[before.key] is state:
+                        self._states[before.key] = _State(before)
                 return None
             self._verified.add(before.key)
             folders[name] = outcome.folder
@@ -283,7 +288,8 @@ class Scheduler:
             request = JobRequest(task.function, task.params, folders, workspace, task.fresh, task.variables)
             with self._slots.hold(task.title, self._stop, everything=task.exclusive):
                 outcome = self._runner.run(task.workplace, request, self._limits)
-            self.executed += 1
+            with self._change:
+                self.executed += 1
             if not outcome.ok and _disk_full(outcome):
                 raise CacheError(
                     f"no space left for the cache in {self._cache.root} during {task.title}: free some "

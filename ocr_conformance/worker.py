@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import faulthandler
 import importlib
 import importlib.util
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -27,6 +29,8 @@ from ocr_conformance.job import Job
 
 _POLL_SECONDS = 0.02
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+NO_RESULT, NO_SPACE = 70, 74
+"""Exit statuses (as in sysexits.h) of a child that could not leave a result, and of one whose disk was full."""
 
 
 def _module(reference: str) -> ModuleType:
@@ -45,17 +49,17 @@ def _module(reference: str) -> ModuleType:
     return module
 
 
-def _resolve(reference: str) -> Any:
+def resolve(reference: str) -> Any:
     """``package.module:function`` or ``/path/file.py:function``."""
     module, _, name = reference.rpartition(":")
     return getattr(_module(module), name)
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel (Linux) to kill this process when its parent dies; elsewhere the parent's end of file does."""
+def _signal_at_parents_death(number: int) -> None:
+    """Ask the kernel (Linux) for a signal when the thread that started this process ends."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def run_job(description: dict[str, Any]) -> None:
@@ -64,29 +68,50 @@ def run_job(description: dict[str, Any]) -> None:
     inputs = {name: Path(folder) for name, folder in description["inputs"].items()}
     job = Job(description["params"], inputs, out)
     job.stage("import")
+    os.chdir(out)  # what a converter leaves in its working folder is its own
     try:
-        facts = _resolve(description["function"])(job)
+        facts = resolve(description["function"])(job)
         result: dict[str, Any] = {"ok": True, "facts": facts}
         text = json.dumps(result)
     except BaseException as error:
         frames = traceback.format_exception(type(error), error, error.__traceback__)
         sys.stderr.write("".join(frames))
-        text = json.dumps(
-            {"ok": False, "type": type(error).__name__, "message": str(error), "errno": getattr(error, "errno", None)}
-        )
+        text = json.dumps({"ok": False, "type": type(error).__name__, "message": str(error)})
     result_file = out / ".result.json"
     partial = out / ".result.part"
     partial.write_text(text)
     partial.rename(result_file)
 
 
-def _child(request: dict[str, Any], close: list[int]) -> None:
+def _run_and_leave(description: dict[str, Any]) -> None:
+    """Run one job as all that this process does. Never returns."""
+    status = NO_RESULT
+    try:
+        faulthandler.enable(all_threads=False)
+        run_job(description)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        status = 0
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            status = NO_SPACE
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:  # on a full disk the traceback may raise, too
+        os._exit(status)
+
+
+def _child(request: dict[str, Any], parent: int, close: list[int]) -> None:
     """In the forked child: own session, own output file, then the job. Never returns."""
     try:
         os.setsid()
-        _die_with_parent()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        _signal_at_parents_death(signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the kernel was asked
+            os._exit(NO_RESULT)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # crashes are expected; their cores would fill the disk
         for descriptor in close:
             os.close(descriptor)
         log = os.open(Path(request["out"]) / ".stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -97,15 +122,11 @@ def _child(request: dict[str, Any], close: list[int]) -> None:
             description.write_text(json.dumps(request))
             arguments = [sys.executable, "-m", "ocr_conformance.worker", "once", str(description)]
             os.execve(sys.executable, arguments, {**os.environ, **request["environment"]})
-        faulthandler.enable(all_threads=False)
-        run_job(request)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(70)
+        _run_and_leave(request)
+    except OSError as error:
+        os._exit(NO_SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else NO_RESULT)
+    finally:
+        os._exit(NO_RESULT)
 
 
 def resident_bytes(pid: int) -> int:
@@ -128,10 +149,14 @@ class _Running:
     def kill(self, why: str) -> None:
         if self.killed is None:
             self.killed = why
+        self.sweep()
+        with contextlib.suppress(ProcessLookupError):  # it may not have its session yet
+            os.kill(self.pid, signal.SIGKILL)
+
+    def sweep(self) -> None:
+        """Kill what the job itself has started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
 
     def watch(self) -> None:
         resident = resident_bytes(self.pid)
@@ -157,10 +182,12 @@ class _Parent:
     def start(self, request: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _child(request, [self.requests, self.events])
+            _child(request, parent, [self.requests, self.events])
         self.running[pid] = _Running(request, pid)
+        self.say(id=request["id"], pid=pid)
 
     def reap(self) -> None:
         for pid, running in list(self.running.items()):
@@ -168,6 +195,7 @@ class _Parent:
             done, status, usage = os.wait4(pid, os.WNOHANG)
             if done == 0:
                 continue
+            running.sweep()
             del self.running[pid]
             scale = 1 if sys.platform == "darwin" else 1024
             self.say(
@@ -208,9 +236,10 @@ def _serve(preload: list[str]) -> None:
     """Import, say ``{"ready": true}`` (or ``{"broken": "..."}``), then serve until standard input ends.
 
     Requests: ``{"id", "function", "params", "inputs", "out", "seconds", "memory", "fresh", "environment"}`` or
-    ``{"cancel": id}``. Events: ``{"id", "status", "killed", "seconds", "cpu_seconds", "peak_bytes"}`` with the wait
-    status of the child.
+    ``{"cancel": id}``. Events: ``{"id", "pid"}`` when a child (the leader of its session) begins, and ``{"id",
+    "status", "killed", "seconds", "cpu_seconds", "peak_bytes"}`` with its wait status when it has ended.
     """
+    engine = os.getppid()
     requests, events = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -218,15 +247,18 @@ def _serve(preload: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the engine, which stops its jobs itself
     parent = _Parent(requests, events)
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
+    def leave(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and os.getppid() == engine:
+            return  # only the thread that started this process has ended
         parent.stop()
 
     signal.signal(signal.SIGTERM, leave)
-    _die_with_parent()
+    signal.signal(signal.SIGHUP, leave)
+    _signal_at_parents_death(signal.SIGHUP)  # sooner than the end of file, which is not read while importing
     try:
         for reference in preload:
             if ":" in reference:
-                _resolve(reference)()
+                resolve(reference)()
             else:
                 _module(reference)
     except BaseException as error:
@@ -243,11 +275,7 @@ def main(arguments: list[str]) -> None:
     if command == "serve":
         _serve(rest)
     else:
-        faulthandler.enable(all_threads=False)
-        run_job(json.loads(Path(rest[0]).read_text()))
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        _run_and_leave(json.loads(Path(rest[0]).read_text()))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-pytest_plugins = ["pytester"]
-
 # On a machine that others use too, a slow example says nothing.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")

@@ -1,15 +1,16 @@
 """The captcha recognizer of keras.io's example "OCR model for reading Captchas" (A. K. Nain, 2020).
 
-https://keras.io/examples/vision/captcha_ocr/ in its first form: 19 characters and the CTC blank, 20 classes. The form of
-today has 21, because its ``StringLookup`` adds ``[UNK]``, a class that no label uses.
+https://keras.io/examples/vision/captcha_ocr/ in its first form: 19 characters and the CTC blank, 20 classes. The form
+of today has 21, because its ``StringLookup`` adds ``[UNK]``, a class that no label uses.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.named_weights import glorot, read_npz, uniform
-from ocr_conformance.convert.phone import resize_linear
+from ocr_conformance.convert.phone import open_8bit, resize_linear
 from ocr_conformance.model import KerasModel, Recognizer, TensorSpec, Weights
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class CaptchaOCR(KerasModel, Recognizer):
         return [TensorSpec("probabilities", (1, FRAMES, len(ALPHABET) + 1), "float32", 0.0, 1.0)]
 
     def preprocess(self, path: str) -> Tensors:
-        """As ``encode_single_sample`` of the example, with its first form's ``tf.image.resize`` (bilinear, no antialias).
+        """As ``encode_single_sample`` of the example; its first form resizes by ``tf.image.resize`` (no antialias).
 
         Returns:
             ``image``: ``[1, 200, 50, 1]`` float32 in [0, 1]; the width is the second axis.
@@ -76,7 +77,8 @@ class CaptchaOCR(KerasModel, Recognizer):
         try:
             image = tf.io.decode_png(tf.io.read_file(path), channels=1)
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-            raise ValueError(f"{path} is not an image that can be read ({error.message.splitlines()[0]})") from error
+            reason = error.message.rpartition("}} ")[2].splitlines()[0]  # after the name of the op's node
+            raise ValueError(f"{path} is not an image that can be read ({reason})") from error
         image = tf.image.convert_image_dtype(image, tf.float32)
         image = tf.image.resize(image, [HEIGHT, WIDTH])
         return {"image": tf.transpose(image, perm=[1, 0, 2])[tf.newaxis].numpy()}
@@ -84,26 +86,22 @@ class CaptchaOCR(KerasModel, Recognizer):
     def phone_preprocess(self, path: str) -> Tensors:
         """The same in numpy; see the README for each step."""
         import numpy as np
-        from PIL import Image, UnidentifiedImageError
 
-        try:
-            with Image.open(path) as image:
-                if image.mode in ("L", "1", "LA"):
-                    gray = np.asarray(image.convert("L"), np.float32)
-                else:
-                    gray = _luminance(np.asarray(image.convert("RGB"), np.int32))
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"{path} is not an image that can be read ({error})") from error
+        image = open_8bit(path)
+        if image.mode in ("L", "1", "LA"):
+            gray = np.asarray(image.convert("L"), np.float32)
+        else:
+            gray = _gray(np.asarray(image.convert("RGB"), np.int32))
         resized = resize_linear(gray / np.float32(255), HEIGHT, WIDTH)
         return {"image": np.ascontiguousarray(resized.T[np.newaxis, :, :, np.newaxis])}
 
     def predict(self, inputs: Tensors) -> Tensors:
         if self._network is None:
-            self._network = self.keras_model()
+            self._network = self._build(dropout=True)
         return {"probabilities": self._network.predict(inputs["image"], batch_size=32, verbose=0)}
 
     def decode(self, outputs: Tensors) -> list[str]:
-        """Greedy CTC as the example's ``decode_batch_predictions``: best class per frame, repeats merged, blanks dropped."""
+        """Greedy CTC as the example's ``decode_batch_predictions``: best class per frame, repeats merged, no blanks."""
         import numpy as np
 
         texts = []
@@ -118,8 +116,16 @@ class CaptchaOCR(KerasModel, Recognizer):
         return sum(math.prod(shape) for shape in weight_shapes(len(ALPHABET) + 1).values())
 
     def keras_model(self, *, unroll: bool = False) -> Any:
+        """The network without the LSTMs' dropout, which does nothing outside training.
+
+        Keras 3 exports the counters of its seed generators all the same: int64 variables that are read, increased and
+        assigned in every invoke, on which the converter's int16x8 fails (``Empty min/max for tensor .../Add``).
+        """
+        return self._build(unroll=unroll)
+
+    def _build(self, *, unroll: bool = False, dropout: bool = False) -> Any:
         keras = self._keras()
-        model = _network(keras, len(ALPHABET) + 1, unroll)
+        model = _network(keras, len(ALPHABET) + 1, unroll=unroll, dropout=0.25 if dropout else 0.0)
         path = self.weights.path
         if path is None:
             _assign(model, seeded_weights(len(ALPHABET) + 1))
@@ -130,7 +136,7 @@ class CaptchaOCR(KerasModel, Recognizer):
                 model.load_weights(path)
             except (ValueError, OSError, KeyError) as error:
                 reason = str(error).strip().splitlines()[0]
-                raise ValueError(f"weights {path} do not fit the captcha network: {reason}") from error
+                raise ValueError(f"weights {Path(path).name} do not fit the captcha network: {reason}") from error
         return model
 
     def _keras(self) -> Any:
@@ -140,6 +146,7 @@ class CaptchaOCR(KerasModel, Recognizer):
             except ImportError:
                 # Beside TensorFlow up to 2.15 the package ``keras`` is Keras 2.
                 import keras
+
                 if int(keras.__version__.split(".")[0]) > 2:
                     raise
             return keras
@@ -172,7 +179,7 @@ def _assign(model: Any, weights: dict[str, npt.NDArray[np.float32]]) -> None:
             layer.set_weights(own)
 
 
-def _network(keras: Any, classes: int, unroll: bool) -> Any:
+def _network(keras: Any, classes: int, *, unroll: bool, dropout: float) -> Any:
     layers = keras.layers
     image = layers.Input((WIDTH, HEIGHT, 1), name="image", dtype="float32")
     x = layers.Conv2D(32, (3, 3), activation="relu", padding="same", name="Conv1")(image)
@@ -183,16 +190,18 @@ def _network(keras: Any, classes: int, unroll: bool) -> Any:
     x = layers.Dense(64, activation="relu", name="dense1")(x)
     x = layers.Dropout(0.2)(x)
     for name, _, units in _LSTM_UNITS:
-        lstm = layers.LSTM(units, return_sequences=True, dropout=0.25, unroll=unroll)
+        lstm = layers.LSTM(units, return_sequences=True, dropout=dropout, unroll=unroll)
         x = layers.Bidirectional(lstm, name=name)(x)
     x = layers.Dense(classes, activation="softmax", name="dense2")(x)
     return keras.models.Model(image, x, name="captcha_ocr")
 
 
-def _luminance(rgb: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    """Gray as libpng makes it (png_set_rgb_to_gray with default weights, ITU-R BT.709): fixed point, rounded down."""
+def _gray(rgb: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """Gray levels 0 to 255 as TensorFlow's PNG decoder makes them: BT.601 in 15 bit fixed point, rounded down.
+
+    ``png_set_rgb_to_gray(0.299, 0.587)``; found by trying all coefficients near those on random colors, TensorFlow 2.15
+    and 2.21.
+    """
     import numpy as np
 
-    gray = (rgb @ np.array([6968, 23434, 2366], np.int32)) >> 15
-    return gray.astype(np.float32)
-
+    return ((rgb @ np.array([9797, 19234, 3737], np.int32)) >> 15).astype(np.float32)

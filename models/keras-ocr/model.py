@@ -1,12 +1,16 @@
-"""keras-ocr's own recognizer (keras-ocr 0.9.3, https://github.com/faustomorales/keras-ocr, MIT): CRNN with a spatial transformer."""
+"""keras-ocr's own recognizer, a CRNN with a spatial transformer.
+
+keras-ocr 0.9.3, https://github.com/faustomorales/keras-ocr, MIT.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.named_weights import glorot, read_npz, uniform
-from ocr_conformance.convert.phone import resize_linear
+from ocr_conformance.convert.phone import open_8bit, resize_linear
 from ocr_conformance.model import KerasModel, Recognizer, TensorSpec, Weights
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ VARIANTS = ("", "as-shipped", "ctc")
 
 
 class KerasOCR(KerasModel, Recognizer):
-    """Variants: none (the cured network, see `cure_stn`), ``as-shipped`` and ``ctc`` (cured, with the decoder in the graph)."""
+    """Variants: none (cured, see `cure_stn`), ``as-shipped`` and ``ctc`` (cured, with the decoder in the graph)."""
 
     def __init__(self, variant: str, weights: Weights) -> None:
         if variant not in VARIANTS:
@@ -53,7 +57,7 @@ class KerasOCR(KerasModel, Recognizer):
         try:
             image = recognition.tools.read_and_fit(path, width=WIDTH, height=HEIGHT, cval=0)
         except (AssertionError, cv2.error) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = error if isinstance(error, AssertionError) else f"OpenCV: {error.err}"
             raise ValueError(f"{path} is not an image that can be read ({reason})") from error
         gray = cv2.cvtColor(image, code=cv2.COLOR_RGB2GRAY)
         return {"image": gray[None, :, :, None].astype("float32") / 255}
@@ -61,13 +65,9 @@ class KerasOCR(KerasModel, Recognizer):
     def phone_preprocess(self, path: str) -> Tensors:
         """The same in numpy; see the README for each step."""
         import numpy as np
-        from PIL import Image, UnidentifiedImageError
+        from PIL import ImageOps
 
-        try:
-            with Image.open(path) as image:
-                rgb = np.asarray(image.convert("RGB"), np.float32)
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"{path} is not an image that can be read ({error})") from error
+        rgb = np.asarray(ImageOps.exif_transpose(open_8bit(path)).convert("RGB"), np.float32)
         height, width = rgb.shape[:2]
         if WIDTH / width <= HEIGHT / height:
             fitted = (int(WIDTH / width * height), WIDTH)
@@ -122,15 +122,15 @@ class KerasOCR(KerasModel, Recognizer):
                 recognizer.model.load_weights(path)
             except (ValueError, OSError, KeyError) as error:
                 reason = str(error).strip().splitlines()[0]
-                raise ValueError(f"weights {path} do not fit keras-ocr's recognizer: {reason}") from error
+                raise ValueError(f"weights {Path(path).name} do not fit keras-ocr's recognizer: {reason}") from error
         return recognizer
 
 
 def choose_keras() -> None:
     """Keep ``TF_USE_LEGACY_KERAS`` from breaking TensorFlow up to 2.15; to be called before TensorFlow is imported.
 
-    The package builds on Keras 2. ``tensorflow.keras`` is Keras 2 where that variable is set and tf_keras is installed; up
-    to TensorFlow 2.15 it is so anyway, and with the variable set but no tf_keras it cannot be imported at all.
+    The package builds on Keras 2. ``tensorflow.keras`` is Keras 2 where that variable is set and tf_keras is installed;
+    up to TensorFlow 2.15 it is so anyway, and with the variable set but no tf_keras it cannot be imported at all.
     """
     import importlib.util
     import os
@@ -164,10 +164,10 @@ def import_keras_ocr() -> Any:
 def cure_stn(model: Any) -> None:
     """Let the spatial transformer clip its indices by ``minimum(maximum(x, low), high)``.
 
-    The package's ``_transform`` clips int32 indices by ``tf.clip_by_value``, to [0, 6] in one place; TensorFlow's converter
-    makes an int32 ``Relu6`` of that one, which TFLite has no kernel for: ``'tf.Relu6' op is neither a custom op nor a flex
-    op``. Here the Lambda layer gets the package's own code back with another ``clip_by_value`` in sight; the values are
-    the same to the bit.
+    The package's ``_transform`` clips int32 indices by ``tf.clip_by_value``, to [0, 6] in one place. TensorFlow's
+    converter makes an int32 ``Relu6`` of that one, which TFLite has no kernel for: ``'tf.Relu6' op is neither a custom
+    op nor a flex op``. Here the Lambda layer gets the package's own code back with another ``clip_by_value`` in sight;
+    the values are the same to the bit.
 
     Raises:
         ValueError: the model has no such layer (another version of the package?).
@@ -192,7 +192,7 @@ def cure_stn(model: Any) -> None:
     cured = types.FunctionType(shipped.__code__, {**shipped.__globals__, "tf": Tensorflow()}, "transform_cured")
     found = [layer for layer in model.layers if getattr(layer, "function", None) is shipped]
     if not found:
-        raise ValueError("keras-ocr's recognizer has no spatial transformer to cure: not the 0.9.3 this was written for")
+        raise ValueError("keras-ocr's recognizer has no spatial transformer to cure: is it not version 0.9.3?")
     for layer in found:
         layer.function = cured
 
@@ -270,6 +270,8 @@ def seeded_weights() -> dict[str, npt.NDArray[np.float32]]:
     interpolation jumps to zero at the image's border: a random network with its grid there answers rounding errors of
     1e-3 by other text.
     """
+    import numpy as np
+
     seed = "keras-ocr"
     weights = {}
     for name, shape in WEIGHT_SHAPES.items():
@@ -281,7 +283,6 @@ def seeded_weights() -> dict[str, npt.NDArray[np.float32]]:
         else:
             weights[name] = glorot(seed, name, shape, _GAINS.get(name, _GAINS[part]))
     weights["stn/dense_1/bias"] = uniform(seed, "stn/dense_1/bias", (6,), -0.02, 0.02)
-    for index, zoom in ((0, 0.85), (4, 0.7)):
-        weights["stn/dense_1/bias"][index] += zoom
-    weights["fc_12/bias"][-1] = 5.0
+    weights["stn/dense_1/bias"] += np.array([0.85, 0, 0, 0, 0.7, 0], np.float32)
+    weights["fc_12/bias"][-1] = 4.0
     return weights

@@ -32,7 +32,7 @@ class HopSpec:
         function: ``module:function``.
         produces: what the next hop, or the runner of hop outputs, finds in the folder.
         params: JSON-able parameters, without the model.
-        requires: distributions that the toolchain must have; ``a|b`` means either.
+        requires: requirements (``tensorflow>=2.15``) that the toolchain must meet; ``tensorflow-cpu`` counts as tensorflow.
         needs_calibration: whether the hop reads the calibration set.
     """
 
@@ -55,7 +55,7 @@ class Route:
         name: as in a case string.
         summary: one line for ``--ocr-list``.
         framework: of the source models it starts from.
-        requires: every distribution that some hop of it needs.
+        requires: every requirement that some hop of it has.
         plan: gives the hops of a mode, with all options set.
         options: options that a contract may set for the route, with their defaults.
     """
@@ -77,7 +77,8 @@ class Route:
             raise ValueError(f"unknown mode {mode!r}: expected one of {', '.join(MODES)}")
         unknown = sorted(set(options or {}) - set(self.options))
         if unknown:
-            raise ValueError(f"route {self.name} has no option {unknown[0]!r} (it has: {', '.join(self.options) or 'none'})")
+            known = ", ".join(self.options) or "none"
+            raise ValueError(f"route {self.name} has no option {unknown[0]!r} (it has: {known})")
         return self.plan(mode, {**self.options, **(options or {})})
 
 

@@ -14,9 +14,9 @@ def quantize(job: Job) -> dict[str, Any]:
     """Write ``job.out/model.tflite``.
 
     Params:
-        mode: any of `ocr_conformance.cases.MODES` but ``float32``. ``int8`` and ``full-int8`` are the static a8w8 recipe
-            and differ in their I/O, float and int8; ``int16x8`` is a16w8 with float I/O. The recipe covers the ops that
-            the quantizer supports; it leaves the others float in every mode.
+        mode: any of `ocr_conformance.cases.MODES` but ``float32``. ``int8`` and ``full-int8`` are the static a8w8
+            recipe and differ in their I/O, float and int8; ``int16x8`` is a16w8 with float I/O. The recipe covers the
+            ops that the quantizer supports; it leaves the others (LSTM kernels) float in every mode.
 
     Returns:
         ``litert-quantizer`` (version), ``seconds`` per phase, ``bytes`` of the file, ``calibration_samples``.

@@ -24,7 +24,7 @@ def uniform(seed: str, name: str, shape: tuple[int, ...], low: float, high: floa
 
 
 def glorot(seed: str, name: str, shape: tuple[int, ...], gain: float = 1.0) -> npt.NDArray[np.float32]:
-    """A kernel ``[..., in, out]`` with uniform values of variance ``2 gain^2 / (fan in + fan out)`` and zero sum per output.
+    """A kernel ``[..., in, out]``: uniform, variance ``2 gain^2 / (fan in + fan out)``, zero sum per output.
 
     Glorot and Bengio 2010, equation 16, which Keras uses by default. The zero sum takes away the answer to a constant
     input, which in an untrained network with positive activations drowns what differs between two images.
@@ -35,7 +35,8 @@ def glorot(seed: str, name: str, shape: tuple[int, ...], gain: float = 1.0) -> n
     inputs = tuple(range(len(shape) - 1))
     # Exact in double precision whatever the order of summation: the values are multiples of 2**-24.
     centred = kernel - kernel.sum(axis=inputs, keepdims=True) / math.prod(shape[:-1])
-    return (2 * limit * centred).astype("float32")
+    values: npt.NDArray[np.float32] = (2 * limit * centred).astype("float32")
+    return values
 
 
 def _unit(seed: str, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
@@ -61,22 +62,20 @@ def read_npz(path: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     import numpy as np
 
     name = Path(path).name
+    found: dict[str, npt.NDArray[Any]] = {}
     try:
-        archive = np.load(path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        with open(path, "rb") as file:
+            archive = np.load(file)
+            if isinstance(archive, np.lib.npyio.NpzFile):
+                found = dict(archive)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"weights {name}: not a readable .npz file ({error})") from error
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError(f"weights {name}: not an .npz file")
-    arrays: Arrays = {}
-    with archive:
-        for key, shape in sorted(shapes.items()):
-            if key not in archive.files:
-                raise ValueError(f"weights {name}: no {key!r}, which the network needs (shape {shape})")
-            array: npt.NDArray[Any] = archive[key]
-            if array.shape != shape:
-                raise ValueError(f"weights {name}: {key!r} has shape {array.shape}, the network needs {shape}")
-            arrays[key] = array.astype(np.float32)
-        surplus = sorted(set(archive.files) - set(shapes))
+    for key, shape in sorted(shapes.items()):
+        if key not in found:
+            raise ValueError(f"weights {name}: no {key!r}, which the network needs (shape {shape})")
+        if found[key].shape != shape:
+            raise ValueError(f"weights {name}: {key!r} has shape {found[key].shape}, the network needs {shape}")
+    surplus = sorted(set(found) - set(shapes))
     if surplus:
         raise ValueError(f"weights {name}: {surplus[0]!r} is no weight of the network")
-    return arrays
+    return {key: found[key].astype(np.float32) for key in shapes}

@@ -53,7 +53,7 @@ def export(job: Job) -> dict[str, Any]:
 
     module = tf.Module()
     # A SavedModel holds what can be reached from it. Not by way of the model: Keras 3 hides the states of its seed
-    # generators (dropout in an LSTM), which the function captures although inference does not read them.
+    # generators (dropout in an LSTM), which the function captures although inference needs none.
     module.captured = list(serve.get_concrete_function().graph.variables)
     tf.saved_model.save(module, str(job.out / "saved_model"), signatures={SIGNATURE: serve})
     saved = time.perf_counter()

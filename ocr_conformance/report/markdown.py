@@ -29,7 +29,7 @@ def render(document: Mapping[str, Any]) -> str:
         for route, members in table.routes(cases).items():
             for mode, case in members:
                 cells = [*table.row(mode, case), table.finding(case)]
-                cells[1] = f"{_MARK[cells[1]]} {cells[1]}"
+                cells[1] = f"{_MARK[case['verdict']]} {cells[1]}"
                 lines.append(f"| {route} | {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         lines.append("")
     lines += [f"> {warning}" for warning in document["warnings"]]

@@ -13,6 +13,10 @@ COLUMNS = ("mode", "verdict", "size", "of f32", "latency", "to source", "same te
 
 
 
+_NAMED = 2
+"""Checks that a verdict's cell names."""
+
+
 def models(document: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
     """Each model of a record with its cases, in the record's order."""
     by_model: dict[str, list[tuple[str, dict[str, Any]]]] = {}
@@ -39,7 +43,7 @@ def row(mode: str, case: Mapping[str, Any]) -> list[str]:
     accuracy, source = value(checks, "accuracy", "accuracy"), value(checks, "accuracy", "source_accuracy")
     return [
         mode,
-        case["verdict"],
+        decided(case),
         "" if size is None else kilobytes(size),
         percent(value(checks, "size", "ratio")),
         _ratio(value(checks, "latency", "ratio_to_float32")),
@@ -47,6 +51,16 @@ def row(mode: str, case: Mapping[str, Any]) -> list[str]:
         percent(value(checks, "text", "agreement")),
         "" if accuracy is None or source is None else f"{percent(accuracy)} of {percent(source)}",
     ]
+
+
+def decided(case: Mapping[str, Any]) -> str:
+    """The verdict, and the checks that made it what it is."""
+    verdict = str(case["verdict"])
+    names = [name for name, result in case["checks"].items() if result["verdict"] == verdict]
+    if verdict in ("passed", "skipped", "not-run"):
+        return verdict
+    more = f" +{len(names) - _NAMED}" if len(names) > _NAMED else ""
+    return f"{verdict}: {', '.join(names[:_NAMED])}{more}"
 
 
 def finding(case: Mapping[str, Any]) -> str:
@@ -62,13 +76,13 @@ def finding(case: Mapping[str, Any]) -> str:
 
 
 def kilobytes(size: float) -> str:
-    """``8666 KB``; a KB is 1024 bytes."""
-    return f"{size / 1024:,.0f} KB"
+    """``8,666 KB``; a KB is 1024 bytes."""
+    return f"{size / 1024:,.{0 if size >= 10240 else 1}f} KB"
 
 
 def percent(share: float | None) -> str:
     """``97.5 %``, or nothing."""
-    return "" if share is None else f"{share * 100:.4g} %"
+    return "" if share is None else f"{share * 100:.3g} %"
 
 
 def _ratio(ratio: float | None) -> str:

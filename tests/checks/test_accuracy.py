@@ -35,6 +35,7 @@ def judged(reading: MakeEvidence, source: int, lost: int, gained: int, drop: flo
         (0, 0, "passed"),
         (2, 1, "passed"),
         (5, 0, "passed"),
+        (5, 2, "undecided"),  # 3 points lost, within the limit; the interval is not
         (6, 0, "undecided"),
         (10, 4, "undecided"),
         (40, 0, "failed"),

@@ -73,6 +73,11 @@ def test_values_that_the_input_type_cannot_hold_are_counted(prepared: Judge) -> 
     assert prepared(FED, narrow, clipped=0.2).verdict == "failed"
 
 
+def test_what_is_clipped_alike_is_fed_alike(prepared: Judge) -> None:
+    low = {**INT8, "scale": 0.001}  # up to 0.255: every 1 and 2 is clipped
+    assert prepared(np.where(FED > 0, FED + 0.5, 0.0), low, max_abs=0).verdict == "passed"
+
+
 @pytest.mark.parametrize(
     ("phone", "words"),
     [
@@ -132,8 +137,10 @@ def test_a_ceiling_belongs_to_a_named_device(timed: Judge) -> None:
 
 
 def test_a_broken_ratio_is_not_hidden_by_an_undecided_one(timed: Judge) -> None:
-    device = DeviceCeilings(name="phone", latency_ms=1)
-    assert timed(1.0, noise=0.3, ratio_to_float32=1.0, device=device).verdict == "failed"
+    beyond, unclear = DeviceCeilings(name="phone", latency_ms=1), DeviceCeilings(name="phone", latency_ms=10)
+    assert timed(1.0, noise=0.3, ratio_to_float32=1.0, device=beyond).verdict == "failed"
+    assert timed(1.0, noise=0.3, ratio_to_float32=1.0, device=unclear).verdict == "undecided"
+    assert timed(1.0, noise=0.3, ratio_to_float32=0.1, device=unclear).verdict == "failed"
 
 
 MEMORY = {

@@ -79,6 +79,11 @@ def test_the_worst_output_counts(reading: MakeEvidence) -> None:
     assert "worst for b, word-1.png" in result.message
 
 
+def test_the_worst_cosine_of_all_outputs_counts(reading: MakeEvidence) -> None:
+    turned = {"a": SOURCE, "b": SOURCE[:, ::-1]}
+    assert check(reading({"a": SOURCE, "b": SOURCE}, turned), limits(cosine=0.5)).verdict == "failed"
+
+
 def test_an_output_of_another_shape_or_name_fails(reading: MakeEvidence) -> None:
     result = check(reading(SOURCE, SOURCE[:, :1]), Limits())
     assert result.message == "softmax has shape [3, 1] in the artifact and [3, 2] in the source (samples first)"

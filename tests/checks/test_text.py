@@ -42,6 +42,13 @@ def test_lost_words_have_a_limit_of_their_own(reading: MakeEvidence) -> None:
     assert check(evidence, Limits(text=TextLimits(lost=0.2))).verdict == "failed"
 
 
+def test_character_errors_have_a_limit_of_their_own(reading: MakeEvidence) -> None:
+    evidence = reading(OUTPUTS, OUTPUTS, texts=(SOURCE, ["house", "cat", "dog", "free"]))
+    result = check(evidence, Limits(text=TextLimits(cer=0.06)))
+    assert result.verdict == "failed"
+    assert "the tightest that would have passed: cer = 0.06667" in result.message
+
+
 def test_all_alike_shows_no_difference(reading: MakeEvidence) -> None:
     result = check(reading(OUTPUTS, OUTPUTS, texts=(SOURCE, SOURCE)), Limits(text=TextLimits(agreement=1, cer=0)))
     assert result.verdict == "passed"

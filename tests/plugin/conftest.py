@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import ocr_conformance.conformance  # before pytester remembers which modules were loaded: two copies of a class differ
+import ocr_conformance.report.listing
+import ocr_conformance.report.markdown
+import ocr_conformance.report.terminal  # noqa: F401
+
 
 @pytest.fixture(scope="session")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -19,7 +24,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def judge(
     downstream: Path, evidence: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., pytest.RunResult]:
-    """Run pytest in the downstream repository; without xdist unless asked for."""
+    """Run pytest in the downstream repository, in a process of its own."""
     monkeypatch.chdir(downstream)
     pytester._path = downstream
 
@@ -27,5 +32,27 @@ def judge(
         return pytester.run(
             sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--ocr-cache={cache or evidence}", *arguments
         )
+
+    return run
+
+
+@pytest.fixture
+def refuse(
+    downstream: Path, evidence: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Expect that a run ends with a usage error that has these words, and no traceback. In this process: it is quick."""
+    monkeypatch.chdir(downstream)
+    pytester._path = downstream
+
+    def run(arguments: list[str], *words: str) -> None:
+        plugins = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest")
+        result = pytester.runpytest_inprocess(*plugins, f"--ocr-cache={evidence}", *arguments)
+        text = result.stdout.str() + result.stderr.str()
+        assert result.ret == pytest.ExitCode.USAGE_ERROR, text
+        assert "Traceback" not in text
+        assert "INTERNALERROR" not in text
+        flat = " ".join(text.split())
+        for word in words:
+            assert word in flat
 
     return run

@@ -72,7 +72,7 @@ def test_unsupported_is_red_where_xfail_is_switched_off(judge: Judge) -> None:
 def test_state_between_invokes_is_seen(judge: Judge) -> None:
     result = judge("-q", "--ocr-model=reader:leaky", "--ocr-mode=float32", "--ocr-check=repeatability")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*without_reset 1 > 1e-05*"])
+    result.stdout.fnmatch_lines(["*without_reset 0.9999 > 1e-05*"])
 
 
 def test_undecided_is_a_category_of_its_own_and_fails(judge: Judge) -> None:
@@ -161,12 +161,13 @@ def test_the_header_says_what_was_used(judge: Judge, evidence: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("distribution", ["load", "loadscope", "loadgroup", "worksteal", "each"])
+@pytest.mark.parametrize("distribution", ["load", "loadscope", "worksteal", "each"])
 def test_xdist_gives_the_same_verdicts(judge: Judge, distribution: str) -> None:
     pytest.importorskip("xdist")
     arguments = ("--tx", "2*popen", f"--dist={distribution}") if distribution == "each" else ("-n2", f"--dist={distribution}")
     result = judge("-q", *arguments)
     result.assert_outcomes(passed=144 if distribution == "each" else 72)
+    result.stdout.fnmatch_lines(["72 checks ran: 72 passed*"])
     assert sum("reader: weights seeded" in line for line in result.outlines) == 1
 
 

@@ -1,0 +1,47 @@
+"""The numpy building blocks of phone recipes against what they stand for."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ocr_conformance.convert.phone import open_8bit, resize_linear
+
+sizes = st.integers(1, 40)
+
+
+@given(sizes, sizes, sizes, sizes)
+def test_a_plane_stays_a_plane_inside_and_is_clamped_outside(h: int, w: int, height: int, width: int) -> None:
+    plane = np.add.outer(2 * np.arange(h, dtype=np.float64), 3 * np.arange(w, dtype=np.float64))
+    y = np.clip((np.arange(height) + 0.5) * h / height - 0.5, 0, h - 1)
+    x = np.clip((np.arange(width) + 0.5) * w / width - 0.5, 0, w - 1)
+    np.testing.assert_allclose(resize_linear(plane, height, width), np.add.outer(2 * y, 3 * x), atol=1e-9)
+
+
+def test_it_agrees_with_opencv() -> None:
+    if importlib.util.find_spec("cv2") is None:
+        pytest.skip("no OpenCV here: install the extra keras-ocr")
+    import cv2
+
+    image = np.random.default_rng(0).random((23, 57, 3), np.float32)
+    expected = cv2.resize(image, (200, 31), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(resize_linear(image, 31, 200), expected, atol=1e-5)
+
+
+def test_16_bit_gray_keeps_its_high_byte(tmp_path: Path) -> None:
+    values = np.array([[0, 255, 256, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(np.asarray(open_8bit(str(tmp_path / "deep.png"))), [[0, 0, 1, 255]])
+
+
+def test_a_file_that_does_not_decode_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"nonsense")
+    for name in ("bad.png", "missing.png"):
+        with pytest.raises(ValueError, match=rf"{name} is not an image that can be read"):
+            open_8bit(str(tmp_path / name))

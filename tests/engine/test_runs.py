@@ -1,0 +1,226 @@
+"""Whole runs of pytest in a downstream repository: interrupted, killed, repeated after a change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ocr_conformance.cache import Cache
+
+from .conftest import CHECKOUT, PATIENCE, processes, wait_for
+
+PYTEST = (sys.executable, "-m", "pytest", "-p", "ocr_conformance.plugin", "-p", "no:cacheprovider", "-q")
+SLOW = ("--ocr-model=reader:slow", "--ocr-mode=float32", "--ocr-check=text")
+QUICK = ("--ocr-model=reader", "--ocr-mode=float32", "--ocr-check=text")
+
+
+class Repository:
+    """A downstream repository, with a cache and slots of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cache = root.parent / "cache"
+        self.temporary = root.parent / "tmp"
+        self.temporary.mkdir()
+        self.contract = root / "models" / "reader" / "contract.toml"
+        self.model = root / "models" / "reader" / "model.py"
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run pytest."""
+        return subprocess.Popen(
+            [*PYTEST, f"--ocr-cache={self.cache}", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Slots of its own (they live in the temporary folder), and our package wherever the tests run."""
+        return {**os.environ, "TMPDIR": str(self.temporary), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Run pytest to its end; its output."""
+        process = self.start(*arguments)
+        out, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode == status, out
+        return " ".join(out.split())
+
+    def converting(self) -> bool:
+        """Whether the slow converter is at work."""
+        stages = [path.read_text() for path in (self.cache / "tmp").glob("*/.stage")]
+        return "convert" in stages
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run pytest until the slow conversion is under way."""
+        process = self.start(*SLOW, *arguments)
+        try:
+            wait_for(self.converting)
+        except BaseException:
+            process.kill()
+            raise
+        return process
+
+    def unmarked(self) -> bool:
+        """Nothing of ours runs any more: no engine, no warm parent, no job."""
+        return not processes(str(self.cache))
+
+
+@pytest.fixture
+def repository(downstream: Path) -> Iterator[Repository]:
+    """A downstream repository; whatever a broken test left running is ended."""
+    made = Repository(downstream)
+    yield made
+    for process in processes(str(made.cache)):
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_stopped_in_a_conversion_leaves_nothing(repository: Repository, number: signal.Signals) -> None:
+    process = repository.begin()
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == (2 if number == signal.SIGINT else -number), out
+    wait_for(repository.unmarked)
+    assert not any("pack" in info.title for info in Cache(repository.cache).entries()), (
+        "the conversion was not finished"
+    )
+    if number == signal.SIGINT:
+        assert not any((repository.cache / "tmp").iterdir())
+        assert not any((repository.cache / "runs").iterdir())
+    if number == signal.SIGKILL:
+        assert "1 passed" in repository.run(*SLOW)
+        assert "nothing converted or run" in repository.run(*SLOW)
+        Cache(repository.cache).prune()
+        assert not any((repository.cache / "tmp").iterdir())
+        assert not any((repository.cache / "runs").iterdir())
+
+
+def test_two_runs_at_once_convert_once(repository: Repository) -> None:
+    first = repository.begin()
+    second = repository.start(*SLOW)
+    for process in (first, second):
+        out, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, out
+    titles = [info.title for info in Cache(repository.cache).entries()]
+    assert len(titles) == len(set(titles)), "each job has one entry"
+
+
+def made(repository: Repository) -> dict[str, float]:
+    """When each kind of evidence was made."""
+    return {info.title.partition(" ")[0]: info.created for info in Cache(repository.cache).entries()}
+
+
+def test_what_a_change_makes_anew(repository: Repository) -> None:
+    def conversions() -> int:
+        repository.run(*QUICK)
+        return sum(info.title.startswith("pack(") for info in Cache(repository.cache).entries())
+
+    def append(path: Path, text: str) -> None:
+        path.write_text(path.read_text() + text)
+
+    assert conversions() == 1
+    append(repository.model, "\n# changed\n")
+    assert conversions() == 2, "the adapter's code is part of what was converted"
+    append(repository.root / "hops.py", "\n# changed\n")
+    assert conversions() == 3, "and so is the converter's"
+    append(repository.contract, "\n[[promise]]\ntext = { agreement = 0.9 }\n")
+    assert conversions() == 3, "a promise is judged, not converted"
+    images = repository.root / "models" / "reader" / "squares"
+    (images / "new.png").write_bytes((images / "0.png").read_bytes())
+    assert conversions() == 3, "an image is read, not converted"
+    assert sum(info.title.startswith("run pack") for info in Cache(repository.cache).entries()) == 4
+
+
+def test_max_age_0_looks_afresh(repository: Repository) -> None:
+    repository.run(*QUICK)
+    before = made(repository)
+    assert "nothing converted or run" in repository.run(*QUICK)
+    assert made(repository) == before
+    repository.run(*QUICK, "--ocr-max-age=0")
+    after = made(repository)
+    assert after.keys() == before.keys()
+    assert all(after[name] > before[name] for name in before)
+
+
+def test_an_artifact_that_rotted_is_made_anew(repository: Repository) -> None:
+    repository.run(*QUICK)
+    (artifact,) = (repository.cache / "entries").glob("*/*/model.bin")
+    data = bytearray(artifact.read_bytes())
+    data[len(data) // 2] ^= 1
+    artifact.write_bytes(data)
+    assert "1 passed" in repository.run(*QUICK)
+    assert "nothing converted or run" in repository.run(*QUICK)
+    assert artifact.read_bytes() != data
+
+
+def test_a_cache_that_cannot_be_written_ends_the_run_in_one_sentence(repository: Repository) -> None:
+    repository.cache.touch()
+    out = repository.run(*QUICK, status=4)
+    assert f"cannot write to the cache in {repository.cache}" in out
+    assert "Traceback" not in out and "INTERNALERROR" not in out
+
+
+FUNCTION_API = """
+import importlib.util, json, sys
+from pathlib import Path
+from ocr_conformance import check_conformance
+from ocr_conformance.convert import Route
+from ocr_conformance.registry import Registry
+spec = importlib.util.spec_from_file_location("downstream", "conftest.py")
+downstream = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(downstream)
+registry = Registry.built_in()
+registry.add_models(Path("models"))
+downstream.pytest_ocr_register(None, registry)
+report = check_conformance(
+    sys.argv[1], registry=registry, modes=("float32", "int8"), checks=("conversion", "text"), cache=Path("..") / "cache"
+)
+frameworks = [n for n in ("tensorflow", "keras", "tf_keras", "torch", "onnx", "ai_edge_litert") if n in sys.modules]
+print(json.dumps({
+    "passed": report.passed,
+    "pytest": "pytest" in sys.modules,
+    "frameworks": frameworks,
+    "results": {
+        case: {name: [r.verdict, r.message, {v.name: v.measured for v in r.values}] for name, r in by_check.items()}
+        for case, by_check in report.results.items()
+    },
+}))
+"""
+
+
+@pytest.mark.parametrize(("model", "passed"), [("reader", True), ("reader:faulty", False)])
+def test_the_function_api_needs_no_pytest(repository: Repository, model: str, passed: bool) -> None:
+    """A relative folder for the cache and for the models: jobs have working folders of their own."""
+    (repository.root / "hops.py").write_text(
+        (repository.root / "hops.py").read_text().replace("hoard = []", 'raise MemoryError("hoarded")')
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", FUNCTION_API, model],
+        cwd=repository.root,
+        env={**repository.environment, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["pytest"] is False
+    assert (found["passed"], found["pytest"], found["frameworks"]) == (passed, False, [])
+    by_mode = {case.partition("@")[0].rpartition("/")[2]: checks for case, checks in found["results"].items()}
+    assert set(by_mode) == {"float32", "int8"}
+    assert set(by_mode["float32"]) == {"conversion", "text"}
+    assert by_mode["float32"]["text"][0] == "passed"
+    assert by_mode["float32"]["text"][2]["agreement"] == 1.0
+    assert by_mode["int8"]["text"][0] == ("passed" if passed else "not-run")
+    assert by_mode["int8"]["conversion"][0] == ("passed" if passed else "failed")
