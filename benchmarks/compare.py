@@ -63,7 +63,10 @@ def idle() -> None:
     median = {name: statistics.median(values) * 1e3 for name, values in seconds.items()}
     for name, value in median.items():
         print(f"{name:40} {value:7.1f} ms  (median of {_ROUNDS}, least {min(seconds[name]) * 1e3:.1f})")
-    run, imported = [name for name in median if name.startswith("pytest")], [n for n in median if n.startswith("python")]
+    run, imported = (
+        [name for name in median if name.startswith("pytest")],
+        [n for n in median if n.startswith("python")],
+    )
     print(f"an idle run costs {median[run[1]] - median[run[0]]:+.1f} ms ({median[run[1]] / median[run[0]]:.3f}x)")
     print(f"importing the plugin costs {median[imported[1]] - median[imported[0]]:+.1f} ms")
 
@@ -78,7 +81,10 @@ def judge(options: argparse.Namespace) -> None:
         spent, peak = {}, {}
         for name in ("cold", "warm"):
             spent[name], peak[name] = _run(command)
-            print(f"{name}: {spent[name]:.1f} s, peak memory of the pytest process {peak[name] / 2**20:.0f} MB", flush=True)
+            print(
+                f"{name}: {spent[name]:.1f} s, peak memory of the pytest process {peak[name] / 2**20:.0f} MB",
+                flush=True,
+            )
         spent["bare"] = 0.0
         for environment, cases in _by_environment(list(json.loads(record.read_text())["cases"])).items():
             settings = Path(temporary) / "bare.json"

@@ -16,7 +16,9 @@ int8 I/O; ``int16x8`` is 16-bit activations and 8-bit weights.
 """
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
-_CASE = re.compile(rf"(?P<model>{_NAME})(:(?P<variant>{_NAME}))?/(?P<route>{_NAME})/(?P<mode>{_NAME})@(?P<toolchain>{_NAME})")
+_CASE = re.compile(
+    rf"(?P<model>{_NAME})(:(?P<variant>{_NAME}))?/(?P<route>{_NAME})/(?P<mode>{_NAME})@(?P<toolchain>{_NAME})"
+)
 
 
 @dataclass(frozen=True, order=True)

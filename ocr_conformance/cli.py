@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     _cache(judge)
     judge.set_defaults(command=_judge)
 
-    contract = commands.add_parser("contract", help="a model's contract").add_subparsers(required=True, metavar="ACTION")
+    contract = commands.add_parser("contract", help="a model's contract").add_subparsers(
+        required=True, metavar="ACTION"
+    )
     update = contract.add_parser("update", help="re-baseline limits from measured values, as a diff")
     update.add_argument("model", help="model, model:variant or glob")
     update.add_argument("--check", action="append", default=[], help="only these checks' limits (repeatable)")
@@ -79,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     _cache(info)
     info.set_defaults(command=_cache_info)
     prune = cache.add_parser("prune", help="remove what was long unused and what killed runs left")
-    prune.add_argument("--keep", type=_size, metavar="SIZE", help="keep at most so much, e.g. 2GB; the longest unused goes")
+    prune.add_argument(
+        "--keep", type=_size, metavar="SIZE", help="keep at most so much, e.g. 2GB; the longest unused goes"
+    )
     prune.add_argument("--unused", type=float, metavar="DAYS", help="remove what was unused for so long")
     _cache(prune)
     prune.set_defaults(command=_cache_prune)
@@ -142,7 +146,7 @@ def _alphabet(text: str | None) -> str | None:
         return "".join(named[str(index)] for index in range(len(named)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"--alphabet {text}: expected a JSON file of the form {{\"0\": \"a\", \"1\": \"b\", ...}} ({error})"
+            f'--alphabet {text}: expected a JSON file of the form {{"0": "a", "1": "b", ...}} ({error})'
         ) from None
 
 

@@ -61,7 +61,13 @@ def judge_file(
         "inspect": make.job(chain, format_.inspect, f"look into {path.name}", {}, {"artifact": artifact}),
         "repeat": make.job(chain, format_.repeat, f"repeatability of {path.name}", threads, {**used, "run": run}),
         "memory": make.job(
-            chain, format_.memory, f"memory of {path.name}", threads, {**used, "run": run}, fresh=True, this_machine=True
+            chain,
+            format_.memory,
+            f"memory of {path.name}",
+            threads,
+            {**used, "run": run},
+            fresh=True,
+            this_machine=True,
         ),
     }
     outcome = engine.scheduler.outcome

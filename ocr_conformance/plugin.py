@@ -1,6 +1,6 @@
 """The pytest plugin: options, collection, verdicts as outcomes, header and summary.
 
-Importing this module imports pytest and the standard library only; everything else is loaded when a run judges something.
+Importing this module imports pytest and the standard library only; the rest is loaded when a run judges something.
 """
 
 from __future__ import annotations
@@ -69,9 +69,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--ocr-report", action="append", metavar="FILE", help="write a report; the suffix picks the format (repeatable)"
     )
-    group.addoption("--ocr-list", action="store_true", help="show models, routes, modes, checks and toolchains, and exit")
+    group.addoption(
+        "--ocr-list", action="store_true", help="show models, routes, modes, checks and toolchains, and exit"
+    )
     parser.addini("ocr_offline", "never download", type="bool", default=False)
-    parser.addini("ocr_model_paths", "folders of models of this repository (each model a folder)", type="paths", default=[])
+    parser.addini(
+        "ocr_model_paths", "folders of models of this repository (each model a folder)", type="paths", default=[]
+    )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -215,7 +219,9 @@ class _Active:
         if check is not None and report.when == "call":
             from ocr_conformance.results import CheckResult
 
-            broken = CheckResult(check, "failed", f"the check itself broke: {call.excinfo.value if call.excinfo else ''}")
+            broken = CheckResult(
+                check, "failed", f"the check itself broke: {call.excinfo.value if call.excinfo else ''}"
+            )
             case = item.callspec.params["ocr_case"]  # type: ignore[attr-defined]
             report.ocr = {"case": str(case), "result": item.stash.get(_RESULT, broken).to_json()}  # type: ignore[attr-defined]
         return report
@@ -260,7 +266,7 @@ class _Active:
         self.conformance.close()
 
 
-_RESULT = pytest.StashKey["CheckResult"]()
+_RESULT: pytest.StashKey[CheckResult] = pytest.StashKey()
 
 
 def _check_of(item: pytest.Item) -> str | None:
@@ -480,7 +486,9 @@ class Conformance:
             return
         document = self.document()
         terminalreporter.section("OCR conformance")
-        for line in terminal.summary(document, width=terminalreporter._tw.fullwidth, color=terminalreporter._tw.hasmarkup):
+        for line in terminal.summary(
+            document, width=terminalreporter._tw.fullwidth, color=terminalreporter._tw.hasmarkup
+        ):
             terminalreporter.write_line(line)
         for path in self._reports():
             try:

@@ -24,7 +24,8 @@ from ocr_conformance.results import CheckResult, Value
 if TYPE_CHECKING:
     from ocr_conformance.conformance import Engine
 
-_SOUND = ("passed", "skipped")
+_SOUND = ("passed", "skipped", "unsupported")
+"""Verdicts beside which a case may be baselined: a claimed failure of one check is no obstacle to the others."""
 
 ERROR_ROOM = 1.5
 """Tensor distances and character errors may grow by this factor: another processor's kernels add in another order."""

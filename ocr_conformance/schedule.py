@@ -29,7 +29,7 @@ from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, W
 _POLL_SECONDS = 0.05
 _BUSY_SECONDS = 0.3
 _OUTSIDE_KILLS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGBUS")
-"""Signals that somebody else may have sent (SIGBUS: a full disk under a memory map); such an end says nothing lasting."""
+"""Signals that others may have sent (SIGBUS: a full disk under a memory map); such an end says nothing lasting."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +255,7 @@ class Scheduler:
                     self._change.notify_all()
 
     def _finish(self, task: Task) -> Outcome | None:
-        """The outcome from the cache or from a run; ``None`` when another process is at it, or an input must be made anew."""
+        """The outcome, cached or from a run; ``None``: another process is at it, or an input must be made anew."""
         found = self._cache.lookup(task.key, self._limits, self._age())
         if found is not None:
             return found

@@ -32,7 +32,7 @@ class HopSpec:
         function: ``module:function``.
         produces: what the next hop, or the runner of hop outputs, finds in the folder.
         params: JSON-able parameters, without the model.
-        requires: requirements (``tensorflow>=2.15``) that the toolchain must meet; ``tensorflow-cpu`` counts as tensorflow.
+        requires: requirements that the toolchain must meet (``tensorflow>=2.15``; tensorflow-cpu counts as that).
         needs_calibration: whether the hop reads the calibration set.
     """
 

@@ -18,7 +18,9 @@ def check_path(path: Path) -> Path:
         UserError: a suffix that no format has, or a folder that does not exist.
     """
     if path.suffix not in SUFFIXES:
-        raise UserError(f"--ocr-report {path}: unknown format {path.suffix or '(none)'!r}, expected {' or '.join(SUFFIXES)}")
+        raise UserError(
+            f"--ocr-report {path}: unknown format {path.suffix or '(none)'!r}, expected {' or '.join(SUFFIXES)}"
+        )
     if not path.absolute().parent.is_dir():
         raise UserError(f"--ocr-report {path}: the folder {path.absolute().parent} does not exist: create it first")
     return path

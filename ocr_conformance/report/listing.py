@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ocr_conformance import checks, toolchain
@@ -24,7 +25,7 @@ def render(registry: Registry, width: int) -> str:
     console = Console(file=out, width=max(width, 100), highlight=False, emoji=False)
     chains = toolchain.available()
 
-    def show(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    def show(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         drawn = Table(*headings, title=title, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
         for row in rows:
             drawn.add_row(*row)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ocr_conformance.report import record, table
 
-_MARK = {"passed": "✅", "failed": "❌", "undecided": "❔", "unsupported": "🚫", "skipped": "⏭️", "not-run": "➖"}
+_MARK = {"passed": "✅", "failed": "❌", "undecided": "❔", "unsupported": "🚫", "skipped": "⏭️", "not-run": "·"}
 
 
 def render(document: Mapping[str, Any]) -> str:

@@ -45,7 +45,11 @@ def document(engine: Engine, results: Iterable[Mapping[str, Any]], seconds: floa
         "schema": SCHEMA,
         "environment": environment(engine),
         "toolchains": {
-            chain.name: {"lock_sha256": chain.lock_sha256, "versions": frameworks(chain.versions), "missing": chain.missing}
+            chain.name: {
+                "lock_sha256": chain.lock_sha256,
+                "versions": frameworks(chain.versions),
+                "missing": chain.missing,
+            }
             for chain in engine.chains
             if chain.name in used
         },
@@ -97,7 +101,7 @@ def verdict(results: Iterable[Mapping[str, Any]]) -> str:
 
 def counts(document: Mapping[str, Any]) -> dict[str, int]:
     """How many checks ended in each verdict."""
-    found = dict.fromkeys(VERDICTS, 0)
+    found: dict[str, int] = dict.fromkeys(VERDICTS, 0)
     for case in document["cases"].values():
         for result in case["checks"].values():
             found[result["verdict"]] += 1

@@ -12,7 +12,6 @@ COLUMNS = ("mode", "verdict", "size", "of f32", "latency", "to source", "same te
 """Headings of `row`. Latency is the ratio to the float32 artifact, and to the source framework."""
 
 
-
 _NAMED = 2
 """Checks that a verdict's cell names."""
 

@@ -56,7 +56,8 @@ def summary(document: Mapping[str, Any], width: int, *, color: bool) -> list[str
     for model, cases in table.models(document):
         known = document["models"][model]
         console.print(
-            f"\n{model}: weights {known['weights']['name']}, {known['images']['count']} {known['images']['origin']} images",
+            f"\n{model}: weights {known['weights']['name']}, "
+            f"{known['images']['count']} {known['images']['origin']} images",
             markup=False,
         )
         console.print(_table(cases))

@@ -142,7 +142,11 @@ def repeat(job: Job) -> dict[str, Any]:
             "first_texts": [],
         }
 
-    return {"samples": 1, "runtime": "numpy", "scenarios": {"second": scenario(second), "second-reset": scenario(reset)}}
+    return {
+        "samples": 1,
+        "runtime": "numpy",
+        "scenarios": {"second": scenario(second), "second-reset": scenario(reset)},
+    }
 
 
 def latency(job: Job) -> dict[str, Any]:

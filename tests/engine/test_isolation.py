@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -17,9 +18,9 @@ import pytest
 
 from ocr_conformance import isolation
 from ocr_conformance.evidence import Outcome
-from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, Workplace
+from ocr_conformance.isolation import Interrupted, Runner, Workplace
 
-from .conftest import PATIENCE, processes, wait_for
+from .conftest import CHECKOUT, PATIENCE, processes, wait_for
 
 Run = Callable[..., Outcome]
 
@@ -122,7 +123,7 @@ def test_peak_memory_is_the_jobs_own(run: Run) -> None:
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_job_sees_none_of_our_path_and_only_the_declared_variables(
-    run: Run, workplace: Workplace, worker_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bool
+    run: Run, workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bool
 ) -> None:
     (tmp_path / "only_in_the_tests.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
@@ -133,7 +134,7 @@ def test_a_job_sees_none_of_our_path_and_only_the_declared_variables(
     place = replace(workplace, variables=(("TF_USE_LEGACY_KERAS", "1"),), preload=("colorsys",))
     facts = run("looks_around", place=place, fresh=fresh, variables={"FRESH": "1"}, modules=["only_in_the_tests"]).facts
     assert facts["found"] == {"only_in_the_tests": False}
-    assert Path(facts["ours"]).is_relative_to(worker_path), "the staged copy, not the one that is installed"
+    assert Path(facts["ours"]).is_relative_to(workplace.path[0]), "the staged copy, not the one that is installed"
     assert facts["environment"]["TF_USE_LEGACY_KERAS"] == "1"
     assert "SECRET_OF_THE_USER" not in facts["environment"]
     assert ("FRESH" in facts["environment"]) == fresh
@@ -227,20 +228,23 @@ def test_many_jobs_at_once(run: Run) -> None:
     assert kinds == ["ok", "exception", "exit", "signal"] * 8
 
 
+ENGINE = """
+import sys
+from pathlib import Path
+from ocr_conformance.isolation import JobRequest, Limits, Runner, Workplace
+path, function, mark, out = sys.argv[1:]
+request = JobRequest(function, {"mark": mark, "then": "wait"}, {}, Path(out))
+Runner().run(Workplace(sys.executable, (path,)), request, Limits(60, 1 << 30))
+"""
+
+
 def test_a_killed_engine_takes_its_jobs_along(worker_path: Path, jobs: str, tmp_path: Path) -> None:
-    """SIGKILL of the process that drives, while a job has a process of its own."""
     mark = f"{tmp_path}/grandchild"
     out = tmp_path / "out"
     out.mkdir()
-    pid = os.fork()
-    if pid == 0:  # a copy of the test's process is as good an engine as any
-        try:
-            place = Workplace(sys.executable, (str(worker_path),))
-            request = JobRequest(f"{jobs}:spawns", {"mark": mark, "then": "wait"}, {}, out)
-            Runner().run(place, request, Limits(PATIENCE, 1 << 30))
-        finally:
-            os._exit(0)
-    wait_for(lambda: processes(mark))
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    arguments = [str(worker_path), f"{jobs}:spawns", mark, str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen([sys.executable, "-c", ENGINE, *arguments], env=environment) as engine:
+        wait_for(lambda: (out / ".stage").exists() and len(processes(mark)) == 2)  # the engine and the grandchild
+        engine.send_signal(signal.SIGKILL)
     wait_for(lambda: not processes(mark) and not processes(str(worker_path)))

@@ -116,8 +116,8 @@ def test_two_runs_at_once_convert_once(repository: Repository) -> None:
 
 
 def made(repository: Repository) -> dict[str, float]:
-    """When each kind of evidence was made."""
-    return {info.title.partition(" ")[0]: info.created for info in Cache(repository.cache).entries()}
+    """When each piece of evidence was made."""
+    return {info.title: info.created for info in Cache(repository.cache).entries()}
 
 
 def test_what_a_change_makes_anew(repository: Repository) -> None:

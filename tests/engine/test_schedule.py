@@ -180,7 +180,7 @@ def test_closing_interrupts_whoever_waits(bench: Bench) -> None:
     with bench.scheduler() as scheduler:
         thread = threading.Thread(target=wait, args=(scheduler,))
         thread.start()
-        wait_for(lambda: scheduler._slots.running())
+        wait_for(scheduler._slots.running)
     thread.join(PATIENCE)
     assert caught == [Interrupted]
     assert not any((bench.cache / "tmp").iterdir()), "nothing half done is left"
@@ -195,7 +195,7 @@ def test_a_disk_that_fills_up_during_a_job_is_one_sentence(bench: Bench, tmp_pat
         bench.cache = disk
         with bench.scheduler() as scheduler:
             for task in (large, bench.task("after", large)):
-                with pytest.raises(CacheError, match="no space left for the cache in .*/disk during large: free some"):
+                with pytest.raises(CacheError, match=r"no space left for the cache in .*/disk during large: free some"):
                     scheduler.outcome(task)
         assert not any((disk / "tmp").iterdir())
         subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)

@@ -40,7 +40,7 @@ def judge(
 def refuse(
     downstream: Path, evidence: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
-    """Expect that a run ends with a usage error that has these words, and no traceback. In this process: it is quick."""
+    """Expect that a run ends with a usage error that has these words, and no traceback. In this process: quick."""
     monkeypatch.chdir(downstream)
     pytester._path = downstream
 

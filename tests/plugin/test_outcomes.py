@@ -53,6 +53,12 @@ def test_five_ways_to_fail_are_five_outcomes(judge: Judge) -> None:
     assert "https://example.org/issues/1" in text
 
 
+def test_a_case_that_did_not_convert_fails_whatever_check_was_asked(judge: Judge) -> None:
+    result = judge("-q", "--ocr-model=reader:faulty", "--ocr-mode=full-int8", "--ocr-check=text")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*pack(full-int8) raised ValueError*"])
+
+
 def test_garbage_is_unsupported_only_as_claimed(judge: Judge, downstream: Path) -> None:
     result = judge("-q", "--ocr-model=reader:garbage", "--ocr-mode=int8", "--ocr-check=t*")
     result.assert_outcomes(xfailed=2)
@@ -111,7 +117,9 @@ def test_an_ini_value_narrows_and_does_not_replace_paths(judge: Judge, downstrea
 
 def test_nothing_judged_is_an_error(judge: Judge, downstream: Path) -> None:
     contract = downstream / "models" / "reader" / "contract.toml"
-    contract.write_text(contract.read_text().replace('routes = ["pack"]', 'routes = ["pack"]\nrequires = ["tensorflow<1"]'))
+    contract.write_text(
+        contract.read_text().replace('routes = ["pack"]', 'routes = ["pack"]\nrequires = ["tensorflow<1"]')
+    )
     result = judge("-q", "--ocr-model=reader")
     assert result.ret == 5
 
@@ -164,7 +172,9 @@ def test_the_header_says_what_was_used(judge: Judge, evidence: Path) -> None:
 @pytest.mark.parametrize("distribution", ["load", "loadscope", "worksteal", "each"])
 def test_xdist_gives_the_same_verdicts(judge: Judge, distribution: str) -> None:
     pytest.importorskip("xdist")
-    arguments = ("--tx", "2*popen", f"--dist={distribution}") if distribution == "each" else ("-n2", f"--dist={distribution}")
+    arguments = (
+        ("--tx", "2*popen", f"--dist={distribution}") if distribution == "each" else ("-n2", f"--dist={distribution}")
+    )
     result = judge("-q", *arguments)
     result.assert_outcomes(passed=144 if distribution == "each" else 72)
     result.stdout.fnmatch_lines(["72 checks ran: 72 passed*"])
@@ -175,7 +185,7 @@ def test_xdist_from_nothing(judge: Judge, tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     result = judge("-q", "-n2", "--ocr-mode=*int8", cache=tmp_path / "fresh")
     result.assert_outcomes(passed=24)
-    converted = {path for path in (tmp_path / "fresh" / "entries").glob("*/*/model.bin")}
+    converted = set((tmp_path / "fresh" / "entries").glob("*/*/model.bin"))
     assert len(converted) == 3  # float32 (the baseline), int8, full-int8: each once
 
 

@@ -79,7 +79,9 @@ def test_weights_that_the_adapter_refuses_are_a_failed_verdict(judge: Judge, dow
 
 def test_a_cache_that_cannot_be_written(judge: Judge, downstream: Path) -> None:
     (downstream / "file").write_text("")
-    result = judge("-q", "--ocr-model=reader", "--ocr-mode=float32", "--ocr-check=text", cache=downstream / "file" / "x")
+    result = judge(
+        "-q", "--ocr-model=reader", "--ocr-mode=float32", "--ocr-check=text", cache=downstream / "file" / "x"
+    )
     assert result.ret != 0
     assert "Traceback" not in result.stdout.str()
     assert "--ocr-cache" in result.stdout.str() + result.stderr.str()

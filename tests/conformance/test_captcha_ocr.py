@@ -1,0 +1,76 @@
+"""captcha-ocr: a crash is a verdict, state between invokes is seen, real captchas and a foreign artifact are judged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+Judge = Callable[..., Run]
+SHORT = ("--ocr-route=tf-lite", "--ocr-mode=float32", "--ocr-mode=dynamic-range", "--ocr-mode=int8")
+
+
+@pytest.mark.usefixtures("keras3")
+def test_the_crash_of_the_converter_is_a_verdict_and_the_run_finishes(judge: Judge) -> None:
+    run = judge("--ocr-model=captcha-ocr", "-k", "not tf-keras", *SHORT)
+    assert run.status == 0, run.text
+    crash = run.check("captcha-ocr/tf-lite/int8", "conversion")
+    assert crash["verdict"] == "unsupported"
+    assert "SIGSEGV" in crash["message"]
+    assert run.check("captcha-ocr/tf-lite/int8", "text")["verdict"] == "not-run"
+    assert run.value("captcha-ocr/tf-lite/float32", "tensors", "max_abs") < 1e-4
+    assert run.check("captcha-ocr/tf-lite/dynamic-range", "mode")["verdict"] == "passed"
+    assert run.record["jobs_run"] > 0
+
+    again = judge("--ocr-model=captcha-ocr", "-k", "not tf-keras", *SHORT)
+    assert again.record["jobs_run"] == 0
+    assert again.status == 0
+
+
+def test_fused_lstms_keep_their_state(judge: Judge) -> None:
+    run = judge("--ocr-model=captcha-ocr:tf-keras", "--ocr-route=tf-lite", "--ocr-mode=float32")
+    leak = run.check("captcha-ocr:tf-keras/tf-lite/float32", "repeatability")
+    assert leak["verdict"] == "unsupported"
+    assert "in the first invoke and is" in leak["message"]
+    assert run.value("captcha-ocr:tf-keras/tf-lite/float32", "repeatability", "without_reset") > 0.05
+    assert run.value("captcha-ocr:tf-keras/tf-lite/float32", "repeatability", "max_abs") < 1e-5
+    assert run.check("captcha-ocr:tf-keras/tf-lite/float32", "tensors")["verdict"] == "passed"
+
+
+def test_real_captchas_with_their_labels(judge: Judge, shared: Callable[[str], Path]) -> None:
+    images = shared("captcha")
+    arguments = (
+        "--ocr-model=captcha-ocr:tf-keras",
+        "--ocr-route=tf-lite",
+        "--ocr-mode=float32",
+        f"--ocr-images={images}",
+    )
+    run = judge(*arguments, "--ocr-samples=24", "--ocr-check=text", "--ocr-check=accuracy", "--ocr-check=preprocessing")
+    known = run.record["models"]["captcha-ocr:tf-keras"]["images"]
+    assert (known["count"], known["labelled"], known["origin"]) == (24, 24, "user")
+    case = "captcha-ocr:tf-keras/tf-lite/float32"
+    assert run.check(case, "text")["verdict"] == "passed"
+    assert run.check(case, "preprocessing")["verdict"] == "passed"
+    # seeded weights read nothing: accuracy must not pass
+    assert run.check(case, "accuracy")["verdict"] == "skipped"
+
+
+def test_the_published_artifact(shared: Callable[[str], Path], evidence: Path, judge: Judge) -> None:
+    artifact = shared("published/captcha_ocr_dr.tflite")
+    command = [sys.executable, "-m", "ocr_conformance.cli", "judge", str(artifact), "--model=captcha-ocr:tf-keras"]
+    command += [f"--alphabet={shared('published/captcha_ocr_num_to_char.json')}", f"--images={shared('captcha')}"]
+    command += ["--samples=64", "--mode=dynamic-range", "--json", f"--cache={evidence}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr  # its signature is wrong
+    results = json.loads(done.stdout)["results"]
+    assert "declared as [1, 1, 20]" in results["signature"]["message"]
+    assert "[1, 50, 20]" in results["signature"]["message"]
+    assert {value["name"]: value["measured"] for value in results["accuracy"]["values"]}["accuracy"] == 1.0
+    for name in ("ops", "size", "repeatability", "mode"):
+        assert results[name]["verdict"] == "passed", results[name]
