@@ -260,6 +260,11 @@ class _Active:
         """xdist: all workers share the controller's temporary cache."""
         node.workerinput["ocr_cache"] = str(self.conformance.settings.cache)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_setupnodes(self) -> None:
+        """xdist: the controller, which runs nothing, says what its workers are at."""
+        self.conformance.watch()
+
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         """Stop what an interrupted run left running."""
@@ -434,6 +439,10 @@ class Conformance:
             self.engine.prefetch((each["ocr_case"], each["ocr_check"]) for each in params)
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
+        self.watch()
+
+    def watch(self) -> None:
+        """Say now and then what runs."""
         self._progress = _Progress(self.config, self.engine)
 
     def judge(self, item: pytest.Item, case: Case, check: str) -> None:

@@ -176,16 +176,6 @@ class Session:
         return self.read()
 
 
-def _model(job: Job) -> SourceModel:
-    """The adapter; ``alphabet`` in the parameters replaces the class order of a file that another training made."""
-    model: SourceModel = build(job.params["model"])
-    if job.params.get("alphabet"):
-        if not hasattr(model, "alphabet"):
-            raise ValueError(f"{type(model).__name__} has no alphabet that could be replaced")
-        model.alphabet = job.params["alphabet"]
-    return model
-
-
 def _session(job: Job, model: SourceModel, inputs: Tensors, threads: int) -> Session:
     return Session(
         job.inputs["artifact"] / ARTIFACT,
@@ -199,8 +189,7 @@ def _session(job: Job, model: SourceModel, inputs: Tensors, threads: int) -> Ses
 def run(job: Job) -> dict[str, Any]:
     """Run an artifact at batch 1, sample by sample, its state reset before each invoke.
 
-    Params: ``model``, ``threads``, ``alphabet`` (optional: characters in the file's class order, for a file that was
-    trained apart from the model). Inputs: ``artifact`` (folder with ``model.tflite``), ``inputs`` (folder of
+    Params: ``model``, ``threads``. Inputs: ``artifact`` (folder with ``model.tflite``), ``inputs`` (folder of
     `source.prepare`). Files: ``outputs.npz``, float32 ``[N, ...]`` per declared output, de-quantized.
 
     Float inputs of integer files are quantized as an app does it: round, add the zero point, clip.
@@ -218,7 +207,7 @@ def run(job: Job) -> dict[str, Any]:
     """
     import numpy as np
 
-    model = _model(job)
+    model: SourceModel = build(job.params["model"])
     threads: int = job.params["threads"]
     inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
 
@@ -303,7 +292,7 @@ def repeat(job: Job) -> dict[str, Any]:
         numbers of the sample in which it is worst), ``first_texts`` and ``second_texts`` (``None`` where the outputs do
         not decode), ``changed`` (texts that differ). With one sample there is no ``after-another``.
     """
-    model = _model(job)
+    model: SourceModel = build(job.params["model"])
     threads: int = job.params["threads"]
     inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
     number = min(int(job.params.get("samples", 4)), tensors.count(inputs))

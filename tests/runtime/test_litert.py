@@ -26,9 +26,10 @@ pytestmark = pytest.mark.skipif(
 def run(run_job: Run, toy: Run, inputs: Path, artifact: Artifact, tmp_path: Path) -> Run:
     """Facts and outputs of one file of tests/data."""
 
-    def go(name: str, variant: str = "", **params: Any) -> dict[str, Any]:
+    def go(name: str, variant: str = "", alphabet: str | None = None, **params: Any) -> dict[str, Any]:
         places = {"artifact": artifact(name), "inputs": inputs}
-        result = run_job(RUN, {"model": toy(variant), "threads": 1, **params}, places)
+        model = toy(variant) if alphabet is None else {**toy(variant), "alphabet": alphabet}
+        result = run_job(RUN, {"model": model, "threads": 1, **params}, places)
         assert result["ok"], result
         with np.load(tmp_path / "job" / "outputs.npz") as outputs:
             return {**result["facts"], "values": outputs["probabilities"]}
