@@ -6,9 +6,12 @@ returns facts that JSON can carry. What it raises, and the stage it was in, is e
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 STAGES = ("import", "source", "export", "convert", "allocate", "invoke")
@@ -31,3 +34,17 @@ class Job:
         descriptor = os.open(self.out / ".stage", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.write(descriptor, name.encode())
         os.close(descriptor)
+
+
+def import_file(path: str) -> ModuleType:
+    """Import a Python file under a name of its own, once: many ``model.py`` live together."""
+    name = "ocr_file_" + "".join(c if c.isalnum() else "_" for c in path)
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot import {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -7,11 +7,10 @@ top: a child process that only needs the preprocessing should not pay for the ne
 from __future__ import annotations
 
 import abc
-import importlib.util
-import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ocr_conformance.job import import_file
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -106,18 +105,9 @@ class KerasModel(SourceModel):
 
 
 def load_adapter(reference: str) -> type[SourceModel]:
-    """Import ``/path/model.py:ClassName`` under a name of its own, so that many ``model.py`` can live together."""
+    """The class that ``/path/model.py:ClassName`` names."""
     path, _, name = reference.rpartition(":")
-    module_name = "ocr_model_" + "".join(c if c.isalnum() else "_" for c in Path(path).parent.name)
-    module = sys.modules.get(module_name)
-    if module is None or getattr(module, "__file__", None) != path:
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"cannot import {path}")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        spec.loader.exec_module(module)
-    adapter: type[SourceModel] = getattr(module, name)
+    adapter: type[SourceModel] = getattr(import_file(path), name)
     return adapter
 
 

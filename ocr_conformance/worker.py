@@ -12,7 +12,6 @@ import ctypes
 import errno
 import faulthandler
 import importlib
-import importlib.util
 import json
 import os
 import resource
@@ -25,7 +24,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from ocr_conformance.job import Job
+from ocr_conformance.job import Job, import_file
 
 _POLL_SECONDS = 0.02
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -34,19 +33,8 @@ NO_RESULT, NO_SPACE = 70, 74
 
 
 def _module(reference: str) -> ModuleType:
-    """Import a dotted module, or a file under a name of its own."""
-    if not reference.endswith(".py"):
-        return importlib.import_module(reference)
-    name = "ocr_file_" + "".join(c if c.isalnum() else "_" for c in reference)
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, reference)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"cannot import {reference}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    """A dotted module, or a file."""
+    return import_file(reference) if reference.endswith(".py") else importlib.import_module(reference)
 
 
 def resolve(reference: str) -> Any:

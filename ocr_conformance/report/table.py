@@ -12,7 +12,7 @@ COLUMNS = ("mode", "verdict", "size", "of f32", "latency", "to source", "same te
 """Headings of `row`. Latency is the ratio to the float32 artifact, and to the source framework."""
 
 
-_NAMED = 2
+_NAMED = 1
 """Checks that a verdict's cell names."""
 
 
@@ -39,7 +39,8 @@ def row(mode: str, case: Mapping[str, Any]) -> list[str]:
     """The cells of one case, after its mode: verdict, size, latency, agreement and accuracy."""
     checks = case["checks"]
     size = value(checks, "size", "bytes")
-    accuracy, source = value(checks, "accuracy", "accuracy"), value(checks, "accuracy", "source_accuracy")
+    judged = checks if checks.get("accuracy", {}).get("verdict") != "skipped" else {}
+    accuracy, source = value(judged, "accuracy", "accuracy"), value(judged, "accuracy", "source_accuracy")
     return [
         mode,
         decided(case),

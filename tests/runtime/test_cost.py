@@ -41,14 +41,14 @@ def test_the_source_is_timed_through_its_compiled_function(
     params = {"model": model, "threads": 1, "with_source": True, "budget_seconds": 0}
     facts = run_job(LATENCY, params, {"artifact": artifact("conv"), "inputs": inputs})["facts"]
     assert facts["source_timed"] == "predictor"
-    assert len(facts["source_ms"]) == 3
+    assert len(facts["source_ms"]) == 6
 
 
-def test_a_spent_budget_still_gives_three_rounds(run_job: Run, toy: Run, inputs: Path, artifact: Artifact) -> None:
+def test_a_spent_budget_still_gives_six_rounds(run_job: Run, toy: Run, inputs: Path, artifact: Artifact) -> None:
     places = {"artifact": artifact("conv"), "baseline": artifact("conv"), "inputs": inputs}
     params = {"model": toy(), "threads": 1, "budget_seconds": 0}
     facts = run_job(LATENCY, params, places)["facts"]
-    assert (facts["rounds"], facts["stopped"]) == (3, "budget")
+    assert (facts["rounds"], facts["stopped"]) == (6, "budget")
 
 
 def test_without_references_the_artifact_is_timed_alone(
@@ -63,10 +63,10 @@ def test_without_references_the_artifact_is_timed_alone(
 def test_the_spread_narrows_with_rounds_and_with_agreement() -> None:
     from ocr_conformance.runtime.latency import ratio_spread
 
-    assert ratio_spread([1.0, 1.0], [1.0, 1.0]) == float("inf")
-    assert ratio_spread([2.0] * 4, [1.0] * 4) == 0
-    noisy = [0.8, 1.0, 1.2, 1.0]
-    assert ratio_spread(noisy * 16, [1.0] * 64) == pytest.approx(ratio_spread(noisy, [1.0] * 4) / 4)
+    assert ratio_spread([1.0] * 5, [1.0] * 5) == float("inf")
+    assert ratio_spread([2.0] * 6, [1.0] * 6) == 0
+    noisy = [0.8, 1.0, 1.2, 1.0] * 2
+    assert ratio_spread(noisy * 16, [1.0] * 128) == pytest.approx(ratio_spread(noisy, [1.0] * 8) / 4)
 
 
 def test_memory_grows_by_what_was_loaded(run_job: Run, inputs: Path, artifact: Artifact) -> None:
