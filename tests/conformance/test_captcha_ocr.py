@@ -63,7 +63,7 @@ def test_real_captchas_with_their_labels(judge: Judge, shared: Callable[[str], P
 
 def test_the_published_artifact(shared: Callable[[str], Path], evidence: Path, judge: Judge) -> None:
     artifact = shared("published/captcha_ocr_dr.tflite")
-    command = [sys.executable, "-m", "ocr_conformance.cli", "judge", str(artifact), "--model=captcha-ocr:tf-keras"]
+    command = [sys.executable, "-m", "ocr_conformance", "judge", str(artifact), "--model=captcha-ocr:tf-keras"]
     command += [f"--alphabet={shared('published/captcha_ocr_num_to_char.json')}", f"--images={shared('captcha')}"]
     command += ["--samples=64", "--mode=dynamic-range", "--json", f"--cache={evidence}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

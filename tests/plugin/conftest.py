@@ -25,6 +25,8 @@ def judge(
     downstream: Path, evidence: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., pytest.RunResult]:
     """Run pytest in the downstream repository, in a process of its own."""
+    (evidence.parent / "tmp").mkdir(exist_ok=True)
+    monkeypatch.setenv("TMPDIR", str(evidence.parent / "tmp"))  # slots of its own: other runs are none of its business
     monkeypatch.chdir(downstream)
     pytester._path = downstream
 

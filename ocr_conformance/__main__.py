@@ -1,0 +1,7 @@
+"""``python -m ocr_conformance`` is ``ocr-conformance``."""
+
+import sys
+
+from ocr_conformance.cli import main
+
+sys.exit(main())
