@@ -1,4 +1,4 @@
-"""``--ocr-list``: what is here, what is missing and how to get it; also where the package is installed from its wheel."""
+"""``--ocr-list``: what is here, what is missing and how to get it; also where the package came from its wheel."""
 
 from __future__ import annotations
 
