@@ -6,16 +6,28 @@ Exit status: 0 all is well, 1 a check failed or is undecided, 4 the user must me
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ocr_conformance.errors import UserError
 
 Command = Callable[[argparse.Namespace], int]
+
+_MISTAKE = 4
+
+
+class _Parser(argparse.ArgumentParser):
+    """A mistake in the arguments ends as every other one: one line, exit status 4 (argparse: usage lines, 2)."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_MISTAKE, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,16 +35,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Command = options.command
     try:
-        return command(options)
+        status = command(options)
+        sys.stdout.flush()
+        return status
     except UserError as error:
-        print(f"ocr-conformance: {error}", file=sys.stderr)
-        return 4
+        print(f"ocr-conformance: {_in_our_words(str(error))}", file=sys.stderr)
+        return _MISTAKE
+    except BrokenPipeError:  # `ocr-conformance cache info | head`; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
 
 
+def _in_our_words(message: str) -> str:
+    """The engine names pytest's options; the command line's have no prefix."""
+    message = message.replace("(--ocr-list shows all)", "(`ocr-conformance list` shows all)")
+    return message.replace("ocr_model_paths", "--model-path").replace("--ocr-", "--")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ocr-conformance", description=__doc__)
+    parser = _Parser(prog="ocr-conformance", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     listed = commands.add_parser("list", help="models, routes, modes, checks and toolchains")
@@ -57,7 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     update = contract.add_parser("update", help="re-baseline limits from measured values, as a diff")
     update.add_argument("model", help="model, model:variant or glob")
-    update.add_argument("--check", action="append", default=[], help="only these checks' limits (repeatable)")
+    for name in ("mode", "route", "toolchain", "check"):
+        update.add_argument(f"--{name}", action="append", default=[], help=f"only this {name}, or glob (repeatable)")
+    update.add_argument("--weights", action="append", default=[], metavar="CHOICE", help="as pytest's --ocr-weights")
+    update.add_argument("--images", type=Path, metavar="DIR", help="images to measure on")
     update.add_argument("--because", help="why limits may be loosened; goes into the contract")
     update.add_argument("--write", action="store_true", help="change the file (without: only show the diff)")
     _model_paths(update)
@@ -84,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     prune.add_argument(
         "--keep", type=_size, metavar="SIZE", help="keep at most so much, e.g. 2GB; the longest unused goes"
     )
-    prune.add_argument("--unused", type=float, metavar="DAYS", help="remove what was unused for so long")
+    prune.add_argument("--unused", type=_days, metavar="DAYS", help="remove what was unused for so long")
     _cache(prune)
     prune.set_defaults(command=_cache_prune)
     return parser
@@ -98,30 +124,79 @@ def _model_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-path", type=Path, action="append", default=[], metavar="DIR", help="a folder of models of your own"
     )
+    parser.add_argument(
+        "--hooks", type=Path, metavar="FILE", help="a file with pytest_ocr_register, e.g. conftest.py (config is None)"
+    )
 
 
 def _size(text: str) -> int:
     units = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
-    unit = text[-2:].upper()
     try:
-        return int(float(text[:-2]) * units[unit])
+        return int(_not_negative(text[:-2]) * units[text[-2:].upper()])
     except (KeyError, ValueError):
         raise argparse.ArgumentTypeError(f"{text!r} is no size: expected a number and KB, MB or GB, e.g. 2GB") from None
 
 
+def _days(text: str) -> float:
+    try:
+        return _not_negative(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days of at least 0") from None
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(text)
+    return number
+
+
 def _registry(options: argparse.Namespace) -> Any:
+    """The built-in models, and those of ``--hooks`` and ``--model-path``."""
     from ocr_conformance.registry import Registry
 
     registry = Registry.built_in()
+    if options.hooks is not None:
+        _register(options.hooks, registry)
     for path in options.model_path:
         registry.add_models(path)
     return registry
 
 
+def _register(path: Path, registry: Any) -> None:
+    spec = importlib.util.spec_from_file_location("ocr_conformance_hooks", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UserError(f"--hooks {path}: expected a Python file that defines pytest_ocr_register")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"--hooks {path}: {type(error).__name__}: {error}") from error
+    hook = getattr(module, "pytest_ocr_register", None)
+    if hook is None:
+        raise UserError(f"--hooks {path}: it defines no pytest_ocr_register")
+    hook(config=None, registry=registry)
+
+
 def _cache_folder(options: argparse.Namespace) -> Path:
     from ocr_conformance.conformance import default_cache
 
-    return options.cache or default_cache()
+    folder: Path = options.cache or default_cache()
+    return folder
+
+
+def _existing_cache(options: argparse.Namespace) -> Path | None:
+    """The cache to look into or to prune; ``None`` where the default one was never used.
+
+    Raises:
+        UserError: ``--cache`` names a folder that is no cache (`prune` would clear its ``tmp``).
+    """
+    folder = _cache_folder(options)
+    if all((folder / name).is_dir() for name in ("entries", "locks", "runs", "tmp")):
+        return folder
+    if options.cache is None:
+        return None
+    raise UserError(f"--cache {folder}: there is no cache of ocr-conformance")
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -153,6 +228,7 @@ def _alphabet(text: str | None) -> str | None:
 def _judge(options: argparse.Namespace) -> int:
     from ocr_conformance.conformance import Engine, Settings
     from ocr_conformance.foreign import judge_file
+    from ocr_conformance.report.record import finite
 
     settings = Settings(
         models=(options.model,),
@@ -161,13 +237,12 @@ def _judge(options: argparse.Namespace) -> int:
         device=options.device,
         cache=_cache_folder(options),
     )
+    alphabet = _alphabet(options.alphabet)
     with Engine(settings, _registry(options)) as engine:
-        engine.registry.variants((options.model,))
-        case, results = judge_file(
-            engine, options.file, options.model, mode=options.mode, alphabet=_alphabet(options.alphabet)
-        )
+        case, results = judge_file(engine, options.file, options.model, mode=options.mode, alphabet=alphabet)
     if options.json:
-        print(json.dumps({"case": str(case), "results": {n: r.to_json() for n, r in results.items()}}, indent=2))
+        found = {"case": str(case), "results": {name: result.to_json() for name, result in results.items()}}
+        print(json.dumps(finite(found), indent=2, allow_nan=False))
     else:
         print(f"{options.file} as {case}")
         for name, result in results.items():
@@ -181,7 +256,16 @@ def _contract_update(options: argparse.Namespace) -> int:
     from ocr_conformance.conformance import Engine, Settings
     from ocr_conformance.rebaseline import update_from
 
-    settings = Settings(models=(options.model,), checks=tuple(options.check), cache=_cache_folder(options))
+    settings = Settings(
+        models=(options.model,),
+        modes=tuple(options.mode),
+        routes=tuple(options.route),
+        toolchains=tuple(options.toolchain),
+        checks=tuple(options.check),
+        weights=tuple(options.weights),
+        images=options.images,
+        cache=_cache_folder(options),
+    )
     with Engine(settings, _registry(options)) as engine:
         diffs = update_from(engine, because=options.because, write=options.write)
     print("\n".join(diffs) if diffs else "nothing to change")
@@ -218,7 +302,8 @@ def _toolchain_remove(options: argparse.Namespace) -> int:
 def _cache_info(options: argparse.Namespace) -> int:
     from ocr_conformance.cache import Cache
 
-    entries = Cache(_cache_folder(options)).entries()
+    folder = _existing_cache(options)
+    entries = Cache(folder).entries() if folder else []
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         print(f"{entry.size / 2**20:9.1f} MB  used {used}  {entry.title}")
@@ -232,6 +317,7 @@ def _cache_prune(options: argparse.Namespace) -> int:
     if options.keep is None and options.unused is None:
         raise UserError("cache prune: say what may stay, --keep SIZE (e.g. 2GB) or --unused DAYS")
     unused = None if options.unused is None else options.unused * 86400
-    count, freed = Cache(_cache_folder(options)).prune(keep_bytes=options.keep, unused_seconds=unused)
+    folder = _existing_cache(options)
+    count, freed = Cache(folder).prune(keep_bytes=options.keep, unused_seconds=unused) if folder else (0, 0)
     print(f"removed {count} entries, {freed / 2**20:.1f} MB")
     return 0

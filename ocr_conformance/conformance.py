@@ -45,8 +45,8 @@ _WORKER_PARTS = (
 CALIBRATION_SAMPLES = 100
 """Images that quantizers see; FACTS section 8 was measured with as many."""
 
-LATENCY = {"with_source": True, "budget_seconds": 6.0, "spread": 0.04}
-"""How long a case's invokes are timed: until the ratio is known to 4 %, 6 seconds at most. The machine stands still
+LATENCY = {"with_source": True, "budget_seconds": 3.0, "spread": 0.05}
+"""How long a case's invokes are timed: until the ratio is known to 5 %, 3 seconds at most. The machine stands still
 meanwhile, so this bounds what latency adds to a run."""
 
 DEFAULT_TIMEOUT = 900.0

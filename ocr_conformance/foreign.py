@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from ocr_conformance import checks, weights
-from ocr_conformance.cases import Case
+from ocr_conformance.cases import MODES, Case
 from ocr_conformance.conformance import Engine, TaskMaker
+from ocr_conformance.contract import Limits
 from ocr_conformance.errors import UserError
-from ocr_conformance.evidence import Evidence, Hop
+from ocr_conformance.evidence import Evidence, Hop, Outcome
+from ocr_conformance.registry import near
 from ocr_conformance.results import CheckResult
 
 ROUTE = "file"
 """Stands for the route in the case string of a file of unknown making."""
+
+_UNSAID = "unknown"
+"""Stands for its mode where that is not said."""
 
 CHECKS = ("conversion", "mode", "signature", "preprocessing", "accuracy", "ops", "size", "memory", "repeatability")
 """The checks that need no source beside the file; ``mode`` only where the mode is said."""
@@ -25,24 +30,29 @@ def judge_file(
 
     Args:
         model_id: whose preprocessing, decoding and contract apply (``model`` or ``model:variant``).
-        mode: the quantization mode that the file is said to have; ``None``: not judged, and its limits are float32's.
+        mode: the quantization mode that the file is said to have; ``None``: not judged, and only such limits count as
+            hold in every mode.
         alphabet: the file's classes in order, where they are not the model's.
 
     Returns:
         The case (route ``file``) and the results by check.
 
     Raises:
-        UserError: there is no such file or model, or no toolchain here can run it.
+        UserError: there is no such file, model or mode, or no toolchain here can run it.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: expected a .tflite file")
+    if mode is not None and mode not in MODES:
+        raise near(mode, MODES, "mode", "--ocr-mode")
     model, _, variant = model_id.partition(":")
+    if model not in engine.registry.models:
+        raise near(model_id, engine.registry.models, "model", "--ocr-model")
     source = engine.source(model, variant)
     chains = [chain for chain in engine.chains_for(source.description.requires) if chain.present]
     if not chains:
         raise UserError(f"no toolchain here can run {model_id}: see `ocr-conformance toolchain list`")
     chain = chains[0]
-    case = Case(model, variant, ROUTE, mode or "float32", chain.name)
+    case = Case(model, variant, ROUTE, mode or _UNSAID, chain.name)
     make = TaskMaker(engine, source, alphabet=alphabet)
     sha256 = weights.file_sha256(path)
     artifact = make.job(
@@ -77,6 +87,22 @@ def judge_file(
     evidence.hops = (Hop(path.name, adopted),)
     for name, task in tasks.items():
         setattr(evidence, name, outcome(task))
+    if evidence.failure() is None and evidence.run is None:  # the inputs: an image or the adapter
+        culprit = engine.scheduler.culprit(run)
+        assert culprit is not None
+        evidence.hops += (Hop(culprit[0].title, culprit[1]),)
     limits = source.entry.contract.limits(case, chain.versions, engine.settings.device)
     wanted = [name for name in CHECKS if name != "mode" or mode is not None]
-    return case, {name: checks.CHECKS[name](evidence, limits) for name in wanted}
+    return case, {name: _judge(name, evidence, limits) for name in wanted}
+
+
+def _judge(name: str, evidence: Evidence, limits: Limits) -> CheckResult:
+    """The result of a check; ``failed`` where a job that it needs did not end well."""
+    check = checks.CHECKS[name]
+    if evidence.failure() is None:
+        for need in sorted(check.needs):
+            outcome = getattr(evidence, need)
+            if isinstance(outcome, Outcome) and not outcome.ok:
+                message = f"{need} could not be had: {outcome.kind} at {outcome.stage}: {outcome.message}"
+                return CheckResult(name, "failed", message, details=outcome.tail)
+    return check(evidence, limits)

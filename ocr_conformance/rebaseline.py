@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomlkit
-from tomlkit.items import AoT, Table
+from tomlkit.items import AoT, Comment, Table, Whitespace
 
 from ocr_conformance import contract as contracts
 from ocr_conformance.cases import Case
@@ -86,8 +86,8 @@ def update(
         write: put the new text in the file (atomically); otherwise only the diff is made.
 
     Raises:
-        UserError: a case has a result that did not pass (`skipped` is no obstacle), the contract is wrong, or it
-            cannot be written.
+        UserError: a case has a result that did not pass (`skipped` and a claimed failure are no obstacles), the
+            contract is wrong, or it cannot be written.
     """
     contract = contracts.load(path)
     for one in measured:
@@ -132,7 +132,9 @@ def update_from(engine: Engine, *, because: str | None = None, write: bool = Fal
     for case, results in engine.results.items():
         bad = {name: result.verdict for name, result in results.items() if result.verdict not in _SOUND}
         if bad:
-            causes = ", ".join(f"{name} is {verdict}" for name, verdict in bad.items() if verdict != "not-run")
+            # Behind a claimed failure to convert nothing is bad, but nothing was measured.
+            named = {name: v for name, v in bad.items() if v != "not-run"} or {"conversion": "unsupported"}
+            causes = ", ".join(f"{name} is {verdict}" for name, verdict in named.items())
             notes.append(f"# {case} is left alone: {causes}")
         elif any(result.verdict == "passed" for result in results.values()):
             path = Path(engine.registry.models[case.model].contract.where)
@@ -213,7 +215,9 @@ def _characters(value: Value, result: CheckResult) -> float:
 
 
 def _drop(value: Value, result: CheckResult) -> float:
-    return max(0.0, min(1.0, _thousandths(float(result.data["interval"]["drop"][1]), math.ceil)))
+    """The upper end of the interval (one without width when nothing was lost), and room for one sample more."""
+    upper = max(float(result.data["interval"]["drop"][1]), value.measured + 1 / float(result.data["labels"]))
+    return max(0.0, min(1.0, _thousandths(upper, math.ceil)))
 
 
 def _ratio(value: Value, result: CheckResult) -> float | None:
@@ -283,7 +287,7 @@ def _set(document: tomlkit.TOMLDocument, contract: Contract, group: list[Measure
     wanted = {table: keys for table, keys in wanted.items() if keys}
     if not wanted:
         return kept
-    entry = _entry(document, contract, group)
+    entry, tail = _entry(document, contract, group)
     for table, keys in wanted.items():
         if table not in entry:
             entry[table] = tomlkit.inline_table()
@@ -291,17 +295,24 @@ def _set(document: tomlkit.TOMLDocument, contract: Contract, group: list[Measure
             entry[table][key] = number
     if loosened:
         entry["because"] = because
+    for item in tail:
+        entry.add(item)
     return kept
 
 
-def _entry(document: tomlkit.TOMLDocument, contract: Contract, group: list[Measured]) -> Any:
-    """The entry to change: the last with exactly these selectors, if none behind it has a say; else a new one."""
+def _entry(
+    document: tomlkit.TOMLDocument, contract: Contract, group: list[Measured]
+) -> tuple[Any, list[Comment | Whitespace]]:
+    """The entry to change: the last with exactly these selectors, if none behind it has a say; else a new one.
+
+    Also what is to follow a new one: blank lines and comments that stood behind the last (the next part's heading).
+    """
     promises = document.setdefault("promise", tomlkit.aot())
     assert isinstance(promises, AoT)
     for index in range(len(contract.promise) - 1, -1, -1):
         promise = contract.promise[index]
         if _exact(promise, group[0].case, bool(contract.variants)):
-            return promises[index]
+            return promises[index], []
         if any(promise.selects(one.case, one.versions) for one in group):
             break
     entry: Table = tomlkit.table()
@@ -309,9 +320,15 @@ def _entry(document: tomlkit.TOMLDocument, contract: Contract, group: list[Measu
     if contract.variants:
         entry["variant"] = case.variant
     entry["route"], entry["mode"] = case.route, case.mode
+    tail: list[Comment | Whitespace] = []
+    if promises:
+        body = promises[-1].value.body
+        while body and isinstance(item := body[-1][1], (Comment, Whitespace)):
+            tail.insert(0, item)
+            body.pop()
     entry.trivia.indent = "\n"
     promises.append(entry)
-    return entry
+    return entry, tail
 
 
 def _exact(promise: Promise, case: Case, has_variants: bool) -> bool:

@@ -97,7 +97,7 @@ def test_a_reason_loosens_and_stands_in_the_entry(path: Path) -> None:
     assert found.promise[0].because == "the new converter aligns buffers"
 
 
-@pytest.mark.parametrize("verdict", ["failed", "undecided", "unsupported", "not-run"])
+@pytest.mark.parametrize("verdict", ["failed", "undecided", "not-run"])
 def test_what_did_not_pass_is_never_baselined(path: Path, verdict: Verdict) -> None:
     with pytest.raises(UserError, match=f"size is {verdict}: only what passes can be baselined"):
         update(path, [Measured(INT8, (text(0.95), size(10, verdict)))], because="please", write=True)
@@ -156,3 +156,19 @@ def test_what_was_measured_keeps_to_what_is_written(measured: dict[str, float]) 
         for value in values:
             assert Value(value.name, value.measured, limits[value.name], value.most).holds, (value, limits)
         contract.Promise.model_validate({table: limits})  # no impossible number
+
+
+def test_a_new_entry_stands_before_the_heading_of_the_next_part(path: Path) -> None:
+    path.write_text(BASE + "\n# --- claims ---\n\n[[unsupported]]\nmode = 'int8'\ncheck = 'text'\nwhy = 'garbage'\n")
+    other = Case("m", "", "tf-lite", "float16", "modern")
+    diff = update(path, [Measured(other, (size(1000),))], write=True).diff
+    text = path.read_text()
+    assert text.index('mode = "float16"') < text.index("# --- claims ---") < text.index("[[unsupported]]")
+    assert not any(line.startswith("-") for line in diff.splitlines()[2:])
+    assert "\n\n\n" not in text
+
+
+def test_a_drop_has_room_for_one_sample_more() -> None:
+    data = {"labels": 64, "interval": {"drop": [0.0, 0.0]}}
+    limits = limits_of(CheckResult("accuracy", "passed", "", (Value("drop", 0.0),), data=data))
+    assert limits == {"accuracy": {"drop": 0.016}}  # one of 64 lost: an interval up to 0.015625

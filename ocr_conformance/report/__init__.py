@@ -34,7 +34,10 @@ def write(document: dict[str, Any], path: Path) -> None:
     """
     from ocr_conformance.report import markdown
 
-    text = markdown.render(document) if path.suffix == ".md" else json.dumps(document, indent=2, sort_keys=True) + "\n"
+    if path.suffix == ".md":
+        text = markdown.render(document)
+    else:
+        text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(text, encoding="utf-8")

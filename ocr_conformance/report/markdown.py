@@ -30,7 +30,12 @@ def render(document: Mapping[str, Any]) -> str:
             for mode, case in members:
                 cells = [*table.row(mode, case), table.finding(case)]
                 cells[1] = f"{_MARK[case['verdict']]} {cells[1]}"
-                lines.append(f"| {route} | {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+                lines.append(f"| {route} | {' | '.join(map(_cell, cells))} |")
         lines.append("")
     lines += [f"> {warning}" for warning in document["warnings"]]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _cell(text: str) -> str:
+    """A cell is one line, and bars part cells."""
+    return " ".join(text.split()).replace("|", "\\|")

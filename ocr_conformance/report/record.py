@@ -24,7 +24,7 @@ def document(engine: Engine, results: Iterable[Mapping[str, Any]], seconds: floa
     """The record of a run, in stable order: environment, models, and every case with its checks."""
     by_case: dict[str, dict[str, Any]] = {}
     for each in results:
-        by_case.setdefault(each["case"], {})[each["result"]["check"]] = _finite(each["result"])
+        by_case.setdefault(each["case"], {})[each["result"]["check"]] = finite(each["result"])
     order = {str(case): number for number, case in enumerate(engine.cases)}
     cases = sorted(by_case, key=lambda case: order.get(case, len(order)))
     models = {}
@@ -145,12 +145,12 @@ def _image_set(images: Any) -> dict[str, Any]:
     }
 
 
-def _finite(data: Any) -> Any:
+def finite(data: Any) -> Any:
     """JSON has no NaN: it becomes null."""
     if isinstance(data, float) and not math.isfinite(data):
         return None
     if isinstance(data, Mapping):
-        return {name: _finite(each) for name, each in data.items()}
+        return {name: finite(each) for name, each in data.items()}
     if isinstance(data, (list, tuple)):
-        return [_finite(each) for each in data]
+        return [finite(each) for each in data]
     return data

@@ -21,9 +21,7 @@ def models(document: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, d
     by_model: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for text, case in document["cases"].items():
         by_model.setdefault(Case.parse(text).model_id, []).append((text, case))
-    order = {name: number for number, name in enumerate(MODES)}
-    for model, cases in by_model.items():
-        yield model, sorted(cases, key=lambda each: order[Case.parse(each[0]).mode])
+    yield from by_model.items()
 
 
 def routes(cases: list[tuple[str, dict[str, Any]]]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
@@ -32,7 +30,7 @@ def routes(cases: list[tuple[str, dict[str, Any]]]) -> dict[str, list[tuple[str,
     for text, case in cases:
         parsed = Case.parse(text)
         found.setdefault(f"{parsed.route} @{parsed.toolchain}", []).append((parsed.mode, case))
-    return found
+    return {route: sorted(members, key=lambda member: MODES.index(member[0])) for route, members in found.items()}
 
 
 def row(mode: str, case: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.report import record, table
+from ocr_conformance.results import JUDGED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,11 +104,15 @@ def _findings(console: Console, cases: list[tuple[str, dict[str, Any]]]) -> None
     """What made a case other than passed, one paragraph a finding; cases that share it are named together."""
     from rich.text import Text
 
+    routes = table.routes(cases)
+    several = len({route.split()[1] for route in routes}) > 1
     shared: dict[tuple[str, str], list[str]] = {}
-    for route, members in table.routes(cases).items():
+    for route, members in routes.items():
+        name, toolchain = route.split()
         for mode, case in members:
             if case["verdict"] != "passed":
-                shared.setdefault((case["verdict"], table.finding(case)), []).append(f"{route.split()[0]}/{mode}")
+                where = f"{name}/{mode}{toolchain if several else ''}"
+                shared.setdefault((case["verdict"], table.finding(case)), []).append(where)
     for (verdict, finding), names in shared.items():
         text = Text(f"{', '.join(names)} ")
         text.append(verdict, style=_STYLE[verdict])
@@ -118,7 +123,7 @@ def _findings(console: Console, cases: list[tuple[str, dict[str, Any]]]) -> None
 
 def _counts(document: Mapping[str, Any]) -> str:
     found = record.counts(document)
-    ran = sum(found[verdict] for verdict in ("passed", "failed", "undecided", "unsupported"))
+    ran = sum(found[verdict] for verdict in JUDGED)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in found.items() if verdict != "not-run")
     jobs = document["jobs_run"]
     made = f"{jobs} jobs run" if jobs else "nothing converted or run: all evidence came from the cache"

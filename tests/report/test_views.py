@@ -1,0 +1,213 @@
+"""One record and its views, of a record made by hand: what a run of two routes and two toolchains could say."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ocr_conformance import report
+from ocr_conformance.conformance import Engine, Settings
+from ocr_conformance.errors import UserError
+from ocr_conformance.registry import Registry
+from ocr_conformance.report import markdown, record, table, terminal
+from ocr_conformance.results import CheckResult, Value, Verdict
+
+
+def result(check: str, verdict: Verdict, message: str = "", **values: float) -> dict[str, Any]:
+    measured = tuple(Value(name, number) for name, number in values.items())
+    return CheckResult(check, verdict, message, measured).to_json()
+
+
+def case(*results: dict[str, Any]) -> dict[str, Any]:
+    return {"verdict": record.verdict(results), "checks": {each["check"]: each for each in results}}
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    images = {"name": "words", "origin": "synthetic", "count": 64, "labelled": 64, "sha256": "c" * 64}
+    return {
+        "schema": record.SCHEMA,
+        "environment": {},
+        "toolchains": {},
+        "models": {
+            "m": {
+                "summary": "s",
+                "framework": "keras",
+                "contract": "contract.toml",
+                "weights": {"name": "seeded", "sha256": "a" * 64},
+                "measured_on": None,
+                "images": images,
+                "calibration": images,
+            }
+        },
+        "cases": {
+            "m/tf-lite/int8@modern": case(
+                result("conversion", "passed"),
+                result("tensors", "failed", "max_abs 0.4 > 0.1 | at frame 3\nand more"),
+                result("text", "failed", "agreement 0.2"),
+                result("size", "failed", "too large"),
+            ),
+            "m/tf-lite/float32@modern": case(
+                result("conversion", "passed"),
+                result("size", "passed", bytes=8_874_000.0, ratio=1.0),
+                result("latency", "passed", ratio_to_float32=1.0, ratio_to_source=0.456),
+                result("text", "passed", agreement=0.984375),
+                result("accuracy", "passed", accuracy=0.5, source_accuracy=0.75),
+            ),
+            "m/tf-lite/int8@tf215": case(result("accuracy", "undecided", "64 labels cannot tell")),
+            "m/unrolled/int16x8@modern": case(
+                result("conversion", "unsupported", "crashes"), result("text", "not-run", "see conversion")
+            ),
+            "m/unrolled/float16@modern": case(result("conversion", "skipped", "create it with `x`")),
+        },
+        "warnings": ["contract.toml:9 matches no case: it crashed once"],
+        "seconds": 1.5,
+        "jobs_run": 3,
+    }
+
+
+def test_terminal(document: dict[str, Any]) -> None:
+    lines = terminal.summary(document, width=80, color=False)
+    flat = " ".join(" ".join(lines).split())
+    assert "m: weights seeded, 64 synthetic images" in flat
+    assert "float32 passed 8,666 KB 100 % 1.00x 0.46x 98.4 % 50 % of 75 %" in flat
+    assert "int8 failed: tensors" in flat
+    assert "tf-lite/int8@modern failed: tensors: max_abs 0.4 > 0.1" in flat  # two toolchains: it is said which
+    assert "(also text, size)" in flat
+    assert "tf-lite/int8@tf215 undecided: accuracy: 64 labels cannot tell" in flat
+    assert "unrolled/int16x8@modern unsupported: conversion: crashes" in flat
+    assert "warning: contract.toml:9 matches no case" in flat
+    # not-run is counted nowhere, and skipped is not among the checks that ran
+    assert "11 checks ran: 6 passed, 3 failed, 1 undecided, 1 unsupported, 1 skipped; 3 jobs run" in flat
+    assert "m: no mode beyond float32 passed" in flat
+    assert "nothing was judged" not in flat
+    order = [line.split()[0] for line in lines if line.strip().startswith(("float", "int", "tf-lite @", "unrolled @"))]
+    assert order == ["tf-lite", "float32", "int8", "tf-lite", "int8", "unrolled", "float16", "int16x8"]
+
+
+def test_terminal_names_no_toolchain_where_there_is_one(document: dict[str, Any]) -> None:
+    del document["cases"]["m/tf-lite/int8@tf215"]
+    assert "tf-lite/int8 failed: tensors" in " ".join(terminal.summary(document, width=200, color=False))
+
+
+def test_terminal_in_color(document: dict[str, Any]) -> None:
+    assert "\x1b[1;31mfailed" in "\n".join(terminal.summary(document, width=120, color=True))
+    assert "\x1b" not in "\n".join(terminal.summary(document, width=120, color=False))
+
+
+def test_a_run_from_the_cache_says_so(document: dict[str, Any]) -> None:
+    text = " ".join(terminal.summary({**document, "jobs_run": 0}, width=200, color=False))
+    assert "all evidence came from the cache" in text
+
+
+def test_nothing_judged(document: dict[str, Any]) -> None:
+    document["cases"] = {"m/tf-lite/int8@modern": case(result("text", "skipped", "no toolchain"))}
+    text = " ".join(terminal.summary(document, width=120, color=False))
+    assert "0 checks ran" in text
+    assert "nothing was judged" in text
+
+
+def test_markdown(document: dict[str, Any]) -> None:
+    lines = markdown.render(document).splitlines()
+    assert lines[2] == "6 passed, 3 failed, 1 undecided, 1 unsupported, 1 not-run, 1 skipped"
+    assert "## m" in lines
+    rows = [line for line in lines if line.startswith("| ")]
+    columns = len(table.COLUMNS) + 2
+    for row in rows:
+        assert row.replace("\\|", "").count("|") == columns + 1, row
+    assert (
+        "| tf-lite @modern | float32 | ✅ passed | 8,666 KB | 100 % | 1.00x | 0.46x | 98.4 % | 50 % of 75 % |  |"
+        in rows
+    )
+    assert any("max_abs 0.4 > 0.1 \\| at frame 3 and more" in row for row in rows)
+    assert lines[-1] == "> contract.toml:9 matches no case: it crashed once"
+
+
+@pytest.mark.parametrize("suffix", [".json", ".md"])
+def test_written_whole(document: dict[str, Any], tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"run{suffix}"
+    path.write_text("before")
+    report.write(document, path)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    if suffix == ".json":
+        assert json.loads(path.read_text()) == json.loads(json.dumps(document))
+    else:
+        assert path.read_text() == markdown.render(document)
+
+
+def test_a_report_that_cannot_be_written(document: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be written"):
+        report.write(document, tmp_path / "nowhere" / "run.json")
+    with pytest.raises(UserError, match="does not exist"):
+        report.check_path(tmp_path / "nowhere" / "run.json")
+    for name in ("run", "run.html"):
+        with pytest.raises(UserError, match="unknown format"):
+            report.check_path(tmp_path / name)
+
+
+def test_json_has_no_nan() -> None:
+    found = record.finite({"a": [math.nan, math.inf, 1.5], "b": {"c": (-math.inf, "x", None, 2)}})
+    assert found == {"a": [None, None, 1.5], "b": {"c": [None, "x", None, 2]}}
+    checks = {"size": record.finite(result("size", "failed", bytes=math.nan))}
+    assert record.value(checks, "size", "bytes") is None
+    assert table.row("int8", case(checks["size"]))[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "worst"),
+    [
+        (["passed", "failed", "undecided"], "failed"),
+        (["passed", "undecided", "unsupported"], "undecided"),
+        (["unsupported", "passed"], "unsupported"),
+        (["not-run", "skipped", "passed"], "passed"),
+        (["not-run", "skipped"], "skipped"),
+        (["not-run"], "not-run"),
+    ],
+)
+def test_a_case_is_as_good_as_its_worst_check(verdicts: list[Verdict], worst: str) -> None:
+    assert record.verdict([result("text", verdict) for verdict in verdicts]) == worst
+
+
+def flat(*cases: tuple[str, Verdict]) -> list[dict[str, Any]]:
+    return [{"case": name, "result": result(f"check{number}", each)} for number, (name, each) in enumerate(cases)]
+
+
+@pytest.mark.parametrize(
+    ("cases", "models"),
+    [
+        ([("m/r/float32@t", "passed")], []),  # no other mode was asked for
+        ([("m/r/float32@t", "passed"), ("m/r/int8@t", "unsupported")], ["m"]),
+        ([("m/r/int8@t", "passed"), ("m/r/int8@t", "failed")], ["m"]),
+        ([("m/r/int8@t", "unsupported"), ("m/q/float16@t", "passed")], []),
+        ([("m/r/int8@t", "unsupported"), ("m:v/r/int8@t", "passed")], []),  # variants are forms of one model
+        ([("m/r/int8@t", "skipped"), ("m/r/float16@t", "not-run")], []),  # not judged: another error
+        ([("m/r/int8@t", "passed"), ("n/r/int8@t", "failed")], ["n"]),
+    ],
+)
+def test_models_without_a_passed_mode(cases: list[tuple[str, Verdict]], models: list[str]) -> None:
+    assert record.without_passed_mode(flat(*cases)) == models
+    assert record.judged(flat(*cases)) == any(verdict not in ("skipped", "not-run") for _, verdict in cases)
+
+
+def test_the_record_keeps_the_engines_order(downstream: Path, tmp_path: Path) -> None:
+    registry = Registry.built_in()
+    registry.add_route(cast(Any, SimpleNamespace(name="pack", requires=())))
+    registry.add_models(downstream / "models")
+    settings = Settings(models=("reader",), modes=("float32", "int8"), cache=tmp_path / "c")
+    with Engine(settings, registry) as engine:
+        names = [str(each) for each in engine.cases]
+        results = [{"case": name, "result": result("size", "passed", bytes=math.nan)} for name in reversed(names)]
+        found = record.document(engine, results, 1.0)
+        lines = terminal.header(engine)
+    assert list(found["cases"]) == names
+    assert found["models"]["reader"]["images"]["labelled"] == 6
+    assert found["jobs_run"] == 0
+    assert found["schema"] == record.SCHEMA
+    json.dumps(found, allow_nan=False)
+    assert lines[0].startswith("ocr reader: weights seeded (sha256 ")
+    assert lines[-1] == f"ocr 2 cases, 24 checks; cache: {tmp_path / 'c'}"
