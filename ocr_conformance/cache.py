@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -29,6 +30,18 @@ _ENTRY = "entry.json"
 _SCHEMA = 1
 _SMALL = 1 << 20
 _ABANDONED_SECONDS = 24 * 3600
+_UNUSED_SECONDS = 30 * 24 * 3600
+
+# What `prune` may remove besides entries; whatever else lies in these folders is somebody else's.
+_OWNED = re.compile(r"\d+-[0-9a-f]{32}")  # a workspace or a mark: process id, random
+_STAGED = re.compile(r".+-[0-9a-f]{16}")  # a folder of code: name, start of its hash
+_LOCK = re.compile(r"[0-9a-f]{64}\.lock")
+
+_TAG = "CACHEDIR.TAG"
+_TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
+# This folder is a cache of ocr-conformance, which makes it anew where it is gone.
+# See https://bford.info/cachedir/
+"""
 
 
 def digest(value: Any) -> str:
@@ -98,6 +111,10 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()  # jobs have working folders of their own
         with disk_errors(root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            # Backups leave out what is tagged: never a folder of the user's own that was named as the cache.
+            if not any(self.root.iterdir()):
+                (self.root / _TAG).write_text(_TAG_TEXT, encoding="ascii")
             for name in ("entries", "locks", "tmp", "runs"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
 
@@ -234,9 +251,12 @@ class Cache:
 
     def discard(self, key: str) -> None:
         """Remove an entry: out of sight first, so that nobody reads half of it."""
+        self._remove(self._folder(key))
+
+    def _remove(self, folder: Path) -> None:
         aside = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
         with disk_errors(self.root), contextlib.suppress(FileNotFoundError):
-            self._folder(key).rename(aside)
+            folder.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
 
     def entries(self) -> list[CacheInfo]:
@@ -256,21 +276,16 @@ class Cache:
     def prune(self, *, keep_bytes: int | None = None, unused_seconds: float | None = None) -> tuple[int, int]:
         """Remove what was unused for so long, then the longest unused until ``keep_bytes`` remain.
 
-        Also clears what killed runs left behind. What a run under way has used stays. Returns the number of entries and
-        of bytes removed.
+        Also clears what killed runs left behind and, while no run is under way, code and locks that were unused for 30
+        days. What a run under way has used stays, and so does every file that is not the cache's own. Returns the
+        number of entries and of bytes removed.
+
+        Raises:
+            CacheError: the disk cannot be read, or what is to go not be removed.
         """
+        with disk_errors(self.root):
+            since = self._clear_abandoned()
         now = time.time()
-        since = now
-        for mark in (self.root / "runs").iterdir():
-            if _alive(mark.name):
-                with contextlib.suppress(FileNotFoundError):  # it has just ended
-                    since = min(since, mark.stat().st_mtime)
-            else:
-                mark.unlink(missing_ok=True)
-        for left in (self.root / "tmp").iterdir():
-            with contextlib.suppress(OSError):
-                if now - left.stat().st_mtime > _ABANDONED_SECONDS or not _alive(left.name):
-                    shutil.rmtree(left, ignore_errors=True)
         entries = self.entries()
         total = sum(entry.size for entry in entries)
         count = freed = 0
@@ -285,6 +300,45 @@ class Cache:
             freed += entry.size
         return count, freed
 
+    def _clear_abandoned(self) -> float:
+        """Remove what no run needs besides entries; returns when the oldest run under way began, else now."""
+        since = now = time.time()
+        idle = True
+        for mark in _owned(self.root / "runs", _OWNED):
+            if _alive(mark.name):
+                idle = False
+                with contextlib.suppress(FileNotFoundError):  # it has just ended
+                    since = min(since, mark.stat().st_mtime)
+            else:
+                mark.unlink(missing_ok=True)
+        for left in _owned(self.root / "tmp", _OWNED):
+            with contextlib.suppress(OSError):
+                if now - left.stat().st_mtime > _ABANDONED_SECONDS or not _alive(left.name):
+                    shutil.rmtree(left, ignore_errors=True)
+        if idle:
+            code, locks = _owned(self.root / "code", _STAGED), _owned(self.root / "locks", _LOCK)
+            with contextlib.suppress(FileNotFoundError):  # another process prunes too, and removes the rest
+                for path in code:
+                    if path.is_dir() and now - _last_used(path) > _UNUSED_SECONDS:
+                        self._remove(path)
+                for path in locks:
+                    if path.is_file() and now - _last_used(path) > _UNUSED_SECONDS:
+                        path.unlink()
+        return since
+
+
+def _owned(folder: Path, names: re.Pattern[str]) -> list[Path]:
+    """What in a folder of the cache has a name that only the cache gives; links are never its own."""
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if names.fullmatch(path.name) and not path.is_symlink()]
+
+
+def _last_used(path: Path) -> float:
+    """When a file, or any file in a folder, was last written or (as far as the disk keeps it) read."""
+    known = [inside.lstat() for inside in (path, *path.rglob("*")) if not inside.is_dir()]  # looking reads folders
+    return max([path.stat().st_mtime, *(max(stat.st_atime, stat.st_mtime) for stat in known)])
+
 
 def _alive(name: str) -> bool:
     """Whether the process that made a workspace (its id begins the name) still runs."""
@@ -293,6 +347,6 @@ def _alive(name: str) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
-    except (ValueError, PermissionError):
+    except (OverflowError, PermissionError):  # no process of this machine, or another user's: not ours to clear
         return True
     return True

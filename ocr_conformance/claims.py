@@ -27,7 +27,7 @@ def apply_claims(
 
     Args:
         failure: the hop that failed and how (`Evidence.failure`); what a claim on a stage is held against.
-        claims: `Contract.claims` of the case, of any check.
+        claims: `Contract.claims` of the case, of any check, in file order: the last that names the check counts.
         seen: seconds since the epoch when the evidence of a check was really gathered (0: not known); of a stage the
             failure itself knows.
 
@@ -36,7 +36,7 @@ def apply_claims(
         ``undecided``). Otherwise ``unsupported`` when it failed as claimed, and ``failed`` when it failed in another
         way or passed.
     """
-    claim = next((claim for claim in claims if result.check in claim.checks), None)
+    claim = next((claim for claim in reversed(claims) if result.check in claim.checks), None)
     if claim is None or result.verdict not in ("passed", "failed"):
         return result
     data = {**result.data, "claim": {"where": claim.where, "claimed": claim.claimed, "why": claim.why}}

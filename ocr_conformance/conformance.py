@@ -176,6 +176,8 @@ class Engine:
             raise UserError(f"--ocr-samples {settings.samples}: expected at least 1 image")
         if settings.threads < 1:
             raise UserError(f"--ocr-threads {settings.threads}: expected at least 1 thread")
+        if settings.artifacts is not None and settings.artifacts.exists() and not settings.artifacts.is_dir():
+            raise UserError(f"--ocr-artifacts {settings.artifacts}: expected a folder, this is a file")
         self.settings = settings
         self.registry = registry
         self.limits = JobLimits(settings.timeout, settings.memory)
@@ -186,6 +188,8 @@ class Engine:
         self._plans: dict[Case, Plan] = {}
         self._results: dict[tuple[Case, str], CheckResult] = {}
         self._handed_out: set[Case] = set()
+        self._reported: set[Case] = set()
+        """Cases whose `conversion` is judged in this run, here or in another worker."""
         self.chains = self._toolchains()
         device = settings.device
         known = {name for entry in registry.models.values() for name in entry.contract.device}
@@ -294,9 +298,9 @@ class Engine:
         found = weights.resolve(
             wanted,
             model_id,
-            {name: _weights_source(entry, name) for name in entry.contract.weights},
+            entry.contract.weights_sources(),
             folder=entry.folder,
-            cache=self.settings.cache.parent / "weights",
+            cache=self.settings.cache / "weights",
             offline=self.settings.offline,
         )
         return Source(
@@ -498,7 +502,9 @@ class Engine:
         Raises:
             UserError: weights or images cannot be had.
         """
-        self.scheduler.add(self.tasks(pairs))
+        listed = list(pairs)
+        self._reported = {case for case, name in listed if name == "conversion"}
+        self.scheduler.add(self.tasks(listed))
 
     @staticmethod
     def _tasks(plan: Plan) -> dict[str, Task | None]:
@@ -581,14 +587,14 @@ class Engine:
                 what, outcome = stopped
                 message = f"{what} could not be had: {outcome.kind} at {outcome.stage}: {outcome.message}"
                 return CheckResult(name, "failed", message, details=() if outcome.kind == "exception" else outcome.tail)
-        elif name != "conversion" and not matches("conversion", self.settings.checks):
+        elif name != "conversion" and case not in self._reported:
             # Nobody else says it: a case that did not convert must not look as if nothing were wrong.
             return replace(self._judge(case, "conversion"), check=name)
         result = check(evidence, self._limits(plan))
         if failure is None:
             self._hand_out(plan)
         seen = evidence_seen(evidence)
-        claims = contract.claims(case, _versions(plan.chain))
+        claims = contract.claims(case, _versions(plan.chain), weights=plan.source.weights.name)
         return apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
 
     def _stopped(self, plan: Plan, evidence: Evidence, needs: frozenset[str]) -> tuple[str, Outcome] | None:
@@ -605,7 +611,10 @@ class Engine:
         return None
 
     def _limits(self, plan: Plan) -> Limits:
-        return plan.source.entry.contract.limits(plan.case, _versions(plan.chain), self.settings.device)
+        source = plan.source
+        return source.entry.contract.limits(
+            plan.case, _versions(plan.chain), self.settings.device, weights=source.weights.name
+        )
 
     def _hand_out(self, plan: Plan) -> None:
         """Copy the artifact and its manifest to ``--ocr-artifacts``; each file appears whole."""
@@ -631,7 +640,8 @@ class Engine:
             part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
             shutil.copyfile(product, part)
             part.rename(target)
-            target.with_suffix(".json").write_text(json.dumps(manifest, indent=2) + "\n")
+            part.write_text(json.dumps(manifest, indent=2) + "\n")
+            part.rename(target.with_suffix(".json"))
         except OSError as error:
             raise UserError(f"--ocr-artifacts {root}: cannot write {target.name} ({error.strerror})") from error
         self._handed_out.add(plan.case)
@@ -756,10 +766,6 @@ def _versions(chain: Toolchain) -> dict[str, str]:
     return {**chain.versions, "python": platform.python_version()} if chain.is_here else dict(chain.versions)
 
 
-def _weights_source(entry: ModelEntry, name: str) -> weights.WeightsSource:
-    return weights.WeightsSource(name, **entry.contract.weights[name].model_dump(exclude_none=True))
-
-
 def evidence_seen(evidence: Evidence) -> float:
     """When the newest part of the evidence was really made, in seconds since the epoch (0: none was needed)."""
     outcomes = [hop.outcome for hop in evidence.hops]
@@ -797,7 +803,8 @@ def check_conformance(
     Raises:
         UserError: a model, mode, route or path is wrong.
     """
-    given = replace(settings or Settings(), models=models, **options)
+    base = settings or Settings()
+    given = replace(base, models=models or base.models, **options)
     with Engine(given, registry or Registry.built_in()) as engine:
         pairs = [(case, check.name) for case in engine.cases for check in engine.checks_of(case)]
         engine.prefetch(pairs)

@@ -309,21 +309,28 @@ class _Selected(_Table):
     toolchain: Globs = ()
     when: Gates = ()
     """Version gates, all of which must hold in the toolchain: ``tensorflow>=2.16``."""
+    weights: Globs = ()
+    """Names of the source's weights (globs): one of ``[weights]``, or the name of a user's file."""
 
-    def selects(self, case: Case, versions: Mapping[str, str]) -> bool:
-        """Whether ``case``, run in a toolchain with these distribution ``versions``, is meant."""
+    def selects(self, case: Case, versions: Mapping[str, str], weights: str = "") -> bool:
+        """Whether ``case``, run in a toolchain with these distribution ``versions``, is meant.
+
+        ``weights`` names the source's weights; if not known (``""``), an entry for some weights is not meant.
+        """
         return (
             matches(case.variant, self.variant)
             and matches(case.route, self.route)
             and matches(case.mode, self.mode)
             and matches(case.toolchain, self.toolchain)
+            and (not self.weights or (weights != "" and matches(weights, self.weights)))
             and all(gate_holds(gate, versions) for gate in self.when)
         )
 
     @property
     def selectors(self) -> str:
         """The selectors that are given, for a message."""
-        given = {name: getattr(self, name) for name in ("variant", "route", "mode", "toolchain", "when")}
+        names = ("variant", "route", "mode", "toolchain", "when", "weights")
+        given = {name: getattr(self, name) for name in names}
         return ", ".join(f"{name} {' | '.join(values)}" for name, values in given.items() if values) or "every case"
 
 
@@ -565,6 +572,13 @@ class Contract(_Table):
                                 f"{header} {number}: {what} {pattern!r} matches no {what} of this model"
                                 f"{_near(pattern, known)}; it has {names}"
                             )
+                for pattern in entry.weights:
+                    if "." not in pattern and not any(matches(name, [pattern]) for name in self.weights):
+                        raise ValueError(
+                            f"{header} {number}: weights {pattern!r} matches no weights of this model"
+                            f"{_near(pattern, self.weights)}; it has {', '.join(sorted(self.weights))} "
+                            "(a file is named with its suffix)"
+                        )
         return self
 
     @property
@@ -594,14 +608,17 @@ class Contract(_Table):
         given = self.variants[variant].model_dump(exclude={"default"}, exclude_none=True)
         return self.model.model_copy(update=given)
 
-    def limits(self, case: Case, versions: Mapping[str, str], device: str | None = None) -> Limits:
-        """The limits of ``case`` in a toolchain with these distribution ``versions``, on a named ``device``."""
+    def limits(self, case: Case, versions: Mapping[str, str], device: str | None = None, weights: str = "") -> Limits:
+        """The limits of ``case`` in a toolchain with these distribution ``versions``, on a named ``device``.
+
+        ``weights`` names the source's weights; if not known (``""``), entries for some weights do not count.
+        """
         merged: dict[str, dict[str, Any]] = {table: {} for table in LIMIT_TABLES}
         origin: dict[str, str] = {}
         layers = [(promise, "package defaults") for promise in defaults().promise]
         layers += [(promise, self._place("promise", number)) for number, promise in enumerate(self.promise)]
         for promise, place in layers:
-            if promise.selects(case, versions):
+            if promise.selects(case, versions, weights):
                 for table, keys in merged.items():
                     given = getattr(promise, table)
                     if given is not None:
@@ -612,26 +629,41 @@ class Contract(_Table):
             found: dict[str, Any] = {}
             if device in self.device:
                 for ceiling in self.device[device].ceiling:
-                    if ceiling.selects(case, versions):
+                    if ceiling.selects(case, versions, weights):
                         found.update(ceiling.model_dump(include={"latency_ms", "memory_bytes"}, exclude_unset=True))
             ceilings = DeviceCeilings(name=device, **found)
         tables = {table: LIMIT_TABLES[table](**keys) for table, keys in merged.items()}
         return Limits(**tables, device=ceilings, compare=self.model.compare, origin=origin)  # type: ignore[arg-type]
 
-    def claims(self, case: Case, versions: Mapping[str, str]) -> list[Unsupported]:
-        """The claims in force for ``case``: for each check the last entry that names it, as with promises."""
+    def claims(self, case: Case, versions: Mapping[str, str], weights: str = "") -> list[Unsupported]:
+        """The claims in force for ``case``, in file order: for each check the last that names it, as with promises.
+
+        ``weights`` as for `limits`. One that still has a say on another check stays: of several that name a check, the
+        last is the one in force.
+        """
         in_force: dict[str, Unsupported] = {}
         for claim in self.unsupported:
-            if claim.selects(case, versions):
+            if claim.selects(case, versions, weights):
                 in_force.update(dict.fromkeys(claim.checks, claim))
         return [claim for claim in self.unsupported if any(claim is other for other in in_force.values())]
 
     def stale_claims(self, cases: Iterable[tuple[Case, Mapping[str, str]]]) -> list[Unsupported]:
-        """The claims that are in force for none of ``cases`` (each with its toolchain's distribution versions)."""
+        """The claims that are in force for none of ``cases`` (each with its toolchain's distribution versions).
+
+        With any weights: each of ``[weights]``, none that an entry names, and a user's file, which a selector that
+        matches none of ``[weights]`` is taken to name.
+        """
+        files = (glob for claim in self.unsupported for glob in claim.weights)
+        names = [
+            "",
+            *self.weights,
+            *(glob for glob in files if not any(matches(name, [glob]) for name in self.weights)),
+        ]
         left = list(self.unsupported)
         for case, versions in cases:
-            in_force = self.claims(case, versions)
-            left = [claim for claim in left if not any(claim is other for other in in_force)]
+            for name in dict.fromkeys(names):
+                in_force = self.claims(case, versions, name)
+                left = [claim for claim in left if not any(claim is other for other in in_force)]
         return left
 
     def _place(self, table: str, number: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import shutil
 import sys
 import threading
 import time
@@ -90,6 +91,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ocr(model, check): one conformance check of one case of an OCR model")
     if config.getoption("dist", "no") != "no" and not _is_worker(config):
         config.pluginmanager.register(_Listener(config), "ocr_conformance.listener")
+        if config.getini("ocr_model_paths"):
+            Conformance(config).close()  # a usage error in a worker would be an internal error of xdist's
     if not (config.getoption("ocr_model") or config.getoption("ocr_list") or any(map(_is_node, config.args))):
         return
     _active(config)
@@ -108,10 +111,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     try:
         conformance = config.stash[_KEY]
         try:
-            text = listing.render(conformance.registry, width=config.get_terminal_writer().fullwidth)
+            print(listing.render(conformance.registry, width=shutil.get_terminal_size().columns), end="")
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
-        config.get_terminal_writer().write(text)
         return 0
     finally:
         config._ensure_unconfigure()
@@ -120,7 +122,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def _is_node(argument: str) -> bool:
     """Whether an argument is a node id of the built-in suite (pytest may show it relative, as ``../ocr::...``)."""
     path, colons, _ = argument.partition("::")
-    return bool(colons) and Path(path).name == _NODE and not Path(path).exists()
+    return bool(colons) and Path(path).name == _NODE and not Path(path).is_file()
 
 
 # --- collection ------------------------------------------------------------------------------------------------------
@@ -196,7 +198,7 @@ class _Active:
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Add the built-in suite unless a re-exported one was collected; latency last, alone on the machine."""
-        ours = [item for item in items if item.get_closest_marker("ocr")]
+        ours = [item for item in items if _check_of(item)]
         if not ours and (config.getoption("ocr_model") or self.conformance.nodes):
             suite = _Suite.from_parent(session, path=Path(__file__).parent / "suite" / "__init__.py", nodeid=_NODE)
             items += [item for item in session.genitems(suite) if self.conformance.named(item.nodeid)]
@@ -223,7 +225,8 @@ class _Active:
                 check, "failed", f"the check itself broke: {call.excinfo.value if call.excinfo else ''}"
             )
             case = item.callspec.params["ocr_case"]  # type: ignore[attr-defined]
-            report.ocr = {"case": str(case), "result": item.stash.get(_RESULT, broken).to_json()}  # type: ignore[attr-defined]
+            result = item.stash.get(_RESULT, broken).to_json()
+            report.ocr = {"case": str(case), "result": result, **self.conformance.progress()}  # type: ignore[attr-defined]
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -248,7 +251,7 @@ class _Active:
         """Nothing judged is an error, not green; a model without a passed mode beyond float32 fails."""
         self.conformance.close()
         if not _is_worker(session.config) and not session.config.option.collectonly:
-            session.exitstatus = self.conformance.exit_status(int(exitstatus))
+            session.exitstatus = self.conformance.finish(int(exitstatus))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The tables and counts, on the controller only."""
@@ -275,8 +278,10 @@ _RESULT: pytest.StashKey[CheckResult] = pytest.StashKey()
 
 
 def _check_of(item: pytest.Item) -> str | None:
-    marker = item.get_closest_marker("ocr")
-    return marker.kwargs["check"] if marker else None
+    """The check that an item of the suite puts; ``None`` for other items, whatever markers they bear."""
+    callspec = getattr(item, "callspec", None)
+    check: str | None = callspec.params.get("ocr_check") if callspec and "ocr_case" in callspec.params else None
+    return check
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -297,13 +302,17 @@ class Conformance:
         self.nodes = [f"{_NODE}::{text.partition('::')[2]}" for text in config.args if _is_node(text)]
         self._started = time.time()
         self._progress: _Progress | None = None
+        self._selected = 0
+        self._jobs: dict[str, int] = {}
+        self._lines: list[str] = []
+        self._document: dict[str, Any] = {}
         from ocr_conformance.errors import UserError
 
         try:
             self.registry = self._registry()
             self.settings = self._settings()
+            self._reports = self._report_paths()
             if not config.getoption("ocr_list"):
-                self._reports()
                 self._resolve()
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
@@ -312,9 +321,9 @@ class Conformance:
         from ocr_conformance.registry import Registry
 
         registry = Registry.built_in()
+        self.config.hook.pytest_ocr_register(config=self.config, registry=registry)  # first: contracts name checks
         for path in self.config.getini("ocr_model_paths"):
             registry.add_models(Path(path))
-        self.config.hook.pytest_ocr_register(config=self.config, registry=registry)
         return registry
 
     def _value(self, name: str) -> Any:
@@ -322,6 +331,16 @@ class Conformance:
         ini = name.replace("-", "_")
         given = self.config.getoption(f"ocr_{ini}")
         return given if given not in (None, []) else self.config.getini(f"ocr_{ini}") or None
+
+    def _path(self, name: str) -> Path | None:
+        """A path: the command line's beside where pytest was called, the ini file's beside that file."""
+        text = self._value(name)
+        if text is None:
+            return None
+        given = self.config.getoption(f"ocr_{name}") is not None
+        ini = self.config.inipath.parent if self.config.inipath else self.config.rootpath
+        root = self.config.invocation_params.dir if given else ini
+        return root / Path(text).expanduser()
 
     def _named_models(self) -> list[str]:
         """The models of the node ids that were given in place of paths."""
@@ -352,7 +371,6 @@ class Conformance:
         models = tuple(config.getoption("ocr_model") or self._named_models() or config.getini("ocr_model"))
         days = self._number("max-age", float, 0)
         memory = self._number("memory", int, 1)
-        root = config.invocation_params.dir
         worker: dict[str, Any] = getattr(config, "workerinput", {})
         if "ocr_cache" in worker:
             cache = Path(worker["ocr_cache"])
@@ -362,7 +380,7 @@ class Conformance:
             self._cache = temporary_cache()
             cache = self._cache.__enter__()
         else:
-            cache = root / self._value("cache") if self._value("cache") else default_cache()
+            cache = self._path("cache") or default_cache()
         return Settings(
             models=models,
             modes=tuple(self._value("mode") or ()),
@@ -373,18 +391,23 @@ class Conformance:
             offline=config.getoption("ocr_offline") or config.getini("ocr_offline"),
             max_age=None if days is None else days * 86400,
             weights=tuple(self._value("weights") or ()),
-            images=root / self._value("images") if self._value("images") else None,
-            calibration=root / self._value("calibration") if self._value("calibration") else None,
+            images=self._path("images"),
+            calibration=self._path("calibration"),
             samples=self._number("samples", int, 1) or 64,
             threads=self._number("threads", int, 1) or 1,
             cache=cache,
             timeout=self._number("timeout", float, 1) or DEFAULT_TIMEOUT,
             memory=(memory or 0) * 2**20 or DEFAULT_MEMORY,
-            artifacts=root / config.getoption("ocr_artifacts") if config.getoption("ocr_artifacts") else None,
+            artifacts=self._given("artifacts"),
             own_only=not models,
         )
 
-    def _reports(self) -> list[Path]:
+    def _given(self, name: str) -> Path | None:
+        """A path that only the command line can give."""
+        text = self.config.getoption(f"ocr_{name}")
+        return None if text is None else self.config.invocation_params.dir / Path(text).expanduser()
+
+    def _report_paths(self) -> list[Path]:
         """The report files that were asked for.
 
         Raises:
@@ -392,7 +415,8 @@ class Conformance:
         """
         from ocr_conformance import report
 
-        return [report.check_path(Path(text)) for text in self.config.getoption("ocr_report") or ()]
+        root = self.config.invocation_params.dir
+        return [report.check_path(root / Path(text).expanduser()) for text in self.config.getoption("ocr_report") or ()]
 
     @property
     def engine(self) -> Engine:
@@ -413,8 +437,14 @@ class Conformance:
         Raises:
             UserError: in one sentence.
         """
+        from ocr_conformance.errors import UserError
+
         for case in self.engine.cases:
             self.engine.source(case.model, case.variant)
+        if not self.engine.cases and (self.settings.models or self.registry.variants((), own_only=True)):
+            given = {name: getattr(self.settings, f"{name}s") for name in ("model", "mode", "route", "toolchain")}
+            shown = ", ".join(f"--ocr-{name} {' '.join(values)}" for name, values in given.items() if values)
+            raise UserError(f"there is nothing to judge: no case matches {shown} (--ocr-list shows what there is)")
 
     def pairs(self) -> list[tuple[Case, str]]:
         """The selected cases and checks.
@@ -424,7 +454,7 @@ class Conformance:
         """
         from ocr_conformance.errors import UserError
 
-        if not self.engine.cases and self.settings.own_only:
+        if not self.engine.cases:
             raise UserError(
                 "the suite is re-exported but this repository has no models of its own: "
                 "name their folder in the ini option ocr_model_paths, or register them in pytest_ocr_register"
@@ -435,8 +465,10 @@ class Conformance:
         """Prefetch what the selected tests will need."""
         from ocr_conformance.errors import UserError
 
+        pairs = [(each["ocr_case"], each["ocr_check"]) for each in params]
+        self._selected = len(pairs)
         try:
-            self.engine.prefetch((each["ocr_case"], each["ocr_check"]) for each in params)
+            self.engine.prefetch(pairs)
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
         self.watch()
@@ -459,9 +491,15 @@ class Conformance:
         if result.verdict != "passed":  # "unsupported" gets here under --runxfail
             pytest.fail("\n".join((message, *result.details)), pytrace=False)
 
+    def progress(self) -> dict[str, Any]:
+        """How many jobs this process has run so far; goes with each result, so that a controller can add them up."""
+        worker: dict[str, Any] = getattr(self.config, "workerinput", {})
+        return {"worker": worker.get("workerid", ""), "jobs_run": self.engine.executed}
+
     def take(self, record: dict[str, Any]) -> None:
         """Keep the result of one test."""
         self._records.append(record)
+        self._jobs[record["worker"]] = max(self._jobs.get(record["worker"], 0), record["jobs_run"])
 
     def header(self) -> list[str]:
         """Lines for pytest's header."""
@@ -469,42 +507,42 @@ class Conformance:
 
         return terminal.header(self.engine)
 
-    def document(self) -> dict[str, Any]:
-        """The record of the run."""
-        from ocr_conformance.report import record
-
-        return record.document(self.engine, self._records, time.time() - self._started)
-
-    def exit_status(self, status: int) -> int:
-        """pytest's exit status, corrected by what was judged."""
-        from ocr_conformance.report import record
-
-        if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-            return status
-        if not record.judged(self._records):
-            return int(pytest.ExitCode.NO_TESTS_COLLECTED)
-        return int(pytest.ExitCode.TESTS_FAILED) if record.without_passed_mode(self._records) else status
-
-    def summary(self, terminalreporter: Any) -> None:
-        """Write tables to the terminal and the reports that were asked for."""
+    def finish(self, status: int) -> int:
+        """Write the reports; pytest's exit status, corrected by what was judged."""
         from ocr_conformance import report
         from ocr_conformance.errors import UserError
+        from ocr_conformance.report import record
+
+        if self._records:
+            self._document = record.document(
+                self.engine, self._records, time.time() - self._started, sum(self._jobs.values())
+            )
+        for path in self._reports if self._document else ():
+            try:
+                report.write(self._document, path)
+                self._lines.append(f"report: {path}")
+            except UserError as error:
+                self._lines.append(str(error))
+                status = status or int(pytest.ExitCode.TESTS_FAILED)
+        if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return status
+        asked = self._selected or self.nodes or self.config.getoption("ocr_model")
+        if not record.judged(self._records):
+            return int(pytest.ExitCode.NO_TESTS_COLLECTED) if asked else status
+        return int(pytest.ExitCode.TESTS_FAILED) if self._document["without_passed_mode"] else status
+
+    def summary(self, terminalreporter: Any) -> None:
+        """Write tables and where the reports are to the terminal."""
         from ocr_conformance.report import terminal
 
-        if not self._records:
+        if not self._document:
             return
-        document = self.document()
         terminalreporter.section("OCR conformance")
-        for line in terminal.summary(
-            document, width=terminalreporter._tw.fullwidth, color=terminalreporter._tw.hasmarkup
-        ):
+        writer = terminalreporter._tw
+        for line in terminal.summary(self._document, width=writer.fullwidth, color=writer.hasmarkup):
             terminalreporter.write_line(line)
-        for path in self._reports():
-            try:
-                report.write(document, path)
-                terminalreporter.write_line(f"report: {path}")
-            except UserError as error:
-                terminalreporter.write_line(str(error), red=True)
+        for line in self._lines:
+            terminalreporter.write_line(line)
 
     def close(self) -> None:
         """Stop jobs and progress; drop a temporary cache."""
@@ -547,7 +585,7 @@ class _Progress:
 def _terminal_copy(config: pytest.Config) -> TextIO | None:
     """The real standard output, past pytest's capturing; ``None`` in an xdist worker or where it cannot be had."""
     capture = config.pluginmanager.getplugin("capturemanager")
-    if _is_worker(config) or capture is None or config.option.verbose < 0:
+    if _is_worker(config) or capture is None or getattr(config.option, "verbose", 0) < 0:
         return None
     capture.suspend_global_capture()
     try:

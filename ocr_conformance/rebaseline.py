@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import glob
 import math
 import os
 import tempfile
@@ -50,6 +51,8 @@ class Measured:
     results: tuple[CheckResult, ...]
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of the distributions in the case's toolchain, for the contract's version gates."""
+    weights: str = ""
+    """Name of the source's weights, for the contract's selectors; empty: not known."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def update(
 
     Cases that differ in their toolchain only share an entry; the loosest value counts. An entry with exactly these
     selectors is changed in place where it has the last word, otherwise one is added behind the last. Comments and order
-    stay. A limit is only loosened with a ``because``, which the entry then carries; without one it is kept.
+    stay. A limit is only loosened with a ``because``, which the entry then carries; without one it is kept. The
+    entry is for the measured weights only where the contract has others, or tells weights apart.
 
     Args:
         weights_sha256, toolchain, date: for ``[measured]``; what is ``None`` stays.
@@ -141,7 +145,12 @@ def update_from(engine: Engine, *, because: str | None = None, write: bool = Fal
             if not path.is_file():
                 raise UserError(f"the contract of {case.model} is no file that could be updated ({path})")
             models.setdefault(path, []).append(
-                Measured(case, tuple(results.values()), versions.get(case.toolchain, {}))
+                Measured(
+                    case,
+                    tuple(results.values()),
+                    versions.get(case.toolchain, {}),
+                    engine.source(case.model, case.variant).weights.name,
+                )
             )
     if not models:
         raise UserError("no case passed: there is nothing to baseline" + "".join(f"; {note[2:]}" for note in notes[:1]))
@@ -274,7 +283,8 @@ def _set(document: tomlkit.TOMLDocument, contract: Contract, group: list[Measure
     loosened = False
     for table, keys in wanted.items():
         for key, number in list(keys.items()):
-            present = [getattr(getattr(contract.limits(one.case, one.versions), table), key) for one in group]
+            limits = [contract.limits(one.case, one.versions, weights=one.weights) for one in group]
+            present = [getattr(getattr(one, table), key) for one in limits]
             known = [limit for limit in present if limit is not None]
             if len(known) == len(present) and all(limit == number for limit in known):
                 del keys[key]
@@ -309,17 +319,20 @@ def _entry(
     """
     promises = document.setdefault("promise", tomlkit.aot())
     assert isinstance(promises, AoT)
+    weights = _weights(contract, group[0].weights)
     for index in range(len(contract.promise) - 1, -1, -1):
         promise = contract.promise[index]
-        if _exact(promise, group[0].case, bool(contract.variants)):
+        if _exact(promise, group[0].case, bool(contract.variants), weights):
             return promises[index], []
-        if any(promise.selects(one.case, one.versions) for one in group):
+        if any(promise.selects(one.case, one.versions, one.weights) for one in group):
             break
     entry: Table = tomlkit.table()
     case = group[0].case
     if contract.variants:
         entry["variant"] = case.variant
     entry["route"], entry["mode"] = case.route, case.mode
+    if weights:
+        entry["weights"] = weights[0]
     tail: list[Comment | Whitespace] = []
     if promises:
         body = promises[-1].value.body
@@ -331,11 +344,18 @@ def _entry(
     return entry, tail
 
 
-def _exact(promise: Promise, case: Case, has_variants: bool) -> bool:
+def _weights(contract: Contract, name: str) -> tuple[str, ...]:
+    """The selector for what was measured with the weights ``name``: none where the contract knows only these."""
+    told_apart = any(entry.weights for entry in (*contract.promise, *contract.unsupported))
+    return (glob.escape(name),) if name and (told_apart or set(contract.weights) != {name}) else ()
+
+
+def _exact(promise: Promise, case: Case, has_variants: bool, weights: tuple[str, ...]) -> bool:
     return (
         promise.variant == ((case.variant,) if has_variants else ())
         and promise.route == (case.route,)
         and promise.mode == (case.mode,)
+        and promise.weights == weights
         and not promise.toolchain
         and not promise.when
     )

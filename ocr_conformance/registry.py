@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from ocr_conformance.cases import MODES, matches
 from ocr_conformance.contract import Contract, from_dict, load
 from ocr_conformance.convert import ROUTES, Route
 from ocr_conformance.errors import UserError
+from ocr_conformance.names import near as near_names
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ModelEntry:
 def near(name: str, known: Iterable[str], what: str, option: str) -> UserError:
     """A usage error for an unknown name that lists the near matches first."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = near_names(name, names)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
     return UserError(f"{option} {name}: there is no such {what}; {hint} (--ocr-list shows all)")
 
@@ -127,7 +127,11 @@ class Registry:
         self.formats[name] = format_
 
     def add_check(self, check: checks.Check) -> None:
-        """Add a check. It is put to every case whose model is of one of its kinds."""
+        """Add a check. It is put to every case whose model is of one of its kinds.
+
+        Unlike models, routes and formats, checks belong to the process, not to this registry: every registry of the
+        process then has it (`checks.CHECKS`), and nothing takes it away again.
+        """
         checks.register(check)
 
     @classmethod

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Any, Literal
 
 Verdict = Literal["passed", "failed", "undecided", "unsupported", "not-run", "skipped"]
@@ -63,6 +65,17 @@ class CheckResult:
         return cls(**{**data, "values": values, "details": tuple(data["details"])})
 
 
+def tightest(measured: float, most: bool = True) -> str:
+    """The tightest limit of four significant digits that a finite ``measured`` keeps to, in decimals for a contract.
+
+    Rounded outwards: up where the limit is the ``most`` that is allowed, down where it is the least.
+    """
+    context = Context(prec=4, rounding=ROUND_CEILING if most else ROUND_FLOOR)
+    # From the shortest decimal form, which reads back as the same float: 0.07 needs no 0.07001.
+    limit = context.create_decimal(repr(float(measured))).normalize()
+    return f"{limit:f}" if abs(limit) >= 1 else f"{float(limit):.4g}"
+
+
 def judge(check: str, values: list[Value], summary: str, details: list[str] | None = None, **data: Any) -> CheckResult:
     """Pass when every value keeps to its limit; otherwise fail and name the smallest limits that would have passed."""
     broken = [value for value in values if not value.holds]
@@ -72,6 +85,9 @@ def judge(check: str, values: list[Value], summary: str, details: list[str] | No
         f"{value.name} {value.measured:.4g}{value.unit} {'>' if value.most else '<'} {value.limit:.4g}{value.unit}"
         for value in broken
     )
-    smallest = ", ".join(f"{value.name} = {value.measured:.4g}" for value in broken)
+    if all(math.isfinite(value.measured) for value in broken):
+        smallest = ", ".join(f"{value.name} = {tightest(value.measured, value.most)}" for value in broken)
+    else:
+        smallest = "none would have"  # a contract's limits are finite
     message = f"{summary}: {needed} (the tightest that would have passed: {smallest})"
     return CheckResult(check, "failed", message, tuple(values), tuple(details or ()), data)

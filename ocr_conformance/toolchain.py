@@ -8,7 +8,6 @@ user's cache, written last: an environment without its record is half-built and 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import hashlib
 import json
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from ocr_conformance.errors import CacheError, UserError
+from ocr_conformance.names import near
 
 HERE = ("here", "@here")
 """Aliases of the environment pytest runs in."""
@@ -239,7 +239,8 @@ def create(
     """Build the toolchain from its lock in the user's cache, or adopt the environment of ``python``.
 
     uv installs it where it is to be had, else venv and pip; a user's pip configuration (indexes, find-links,
-    certificate, constraints) holds for both. A toolchain that is there already is returned as it is.
+    certificate, constraints) holds for both. A toolchain that is there already is returned as it is; an adopted
+    environment replaces it, once it has been verified.
 
     Args:
         python: interpreter of an existing environment; it is verified against the lock and left where it is.
@@ -260,14 +261,16 @@ def create(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
+            if python:
+                return _adopt(lock, folder, python)
             record = _read_record(folder)
-            if python is None and record is not None and (found := _verified(lock, record["python"])):
+            if record is not None and (found := _verified(lock, record["python"])):
                 progress(f"toolchain {name} is there: {found.python}")
                 return found
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             try:
-                return _adopt(lock, folder, python) if python else _build(lock, folder, progress)
+                return _build(lock, folder, progress)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -337,12 +340,13 @@ def _build(lock: Lock, folder: Path, progress: Callable[[str], None]) -> Toolcha
 
 
 def _adopt(lock: Lock, folder: Path, python: str) -> Toolchain:
+    """Verify an environment, then make it the toolchain: until then, one that is there stays as it is."""
     # Absolute, but not resolved: a virtual environment's python is a link to the one it was made with.
     python = os.path.abspath(python)
     listing = _list(python)
     if listing["python"] != lock.python:
         raise UserError(f"{python} is Python {listing['python']}, toolchain {lock.name} needs {lock.python}")
-    versions = distributions(python, folder)
+    versions = {_canonical(name): version for name, version in listing["versions"].items()}
     wrong = _differences(lock, versions)
     if wrong:
         raise UserError(
@@ -350,7 +354,11 @@ def _adopt(lock: Lock, folder: Path, python: str) -> Toolchain:
             f"{shlex.join([python, '-m', 'pip', 'install', '-r', str(lock.path)])}"
         )
     record = {"name": lock.name, "lock_sha256": lock.sha256, "python": python, "created": time.time()}
+    folder.mkdir(exist_ok=True)
     _write(folder / "toolchain.json", record)
+    built = folder / "env"
+    if not Path(python).parent.resolve().is_relative_to(built.resolve()):
+        shutil.rmtree(built, ignore_errors=True)  # of the toolchain that this one replaces
     return Toolchain(lock.name, python, lock.sha256, versions)
 
 
@@ -376,8 +384,8 @@ def _differences(lock: Lock, versions: Mapping[str, str], *, absent: bool = True
 def _lock(name: str) -> Lock:
     known = locks()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        close = near(name, known, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise UserError(f"there is no toolchain {name!r}: known are {', '.join(known)}{hint}")
     return known[name]
 

@@ -9,7 +9,7 @@ import pytest
 
 from ocr_conformance.cases import Case
 from ocr_conformance.claims import apply_claims
-from ocr_conformance.contract import Unsupported
+from ocr_conformance.contract import Unsupported, from_dict
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.results import CheckResult, Value, Verdict
 
@@ -109,3 +109,25 @@ def test_what_says_nothing_either_way_stays(verdict: Verdict) -> None:
 
 def test_a_claim_on_another_check_changes_nothing() -> None:
     assert apply_claims(CASE, GARBAGE, None, [claim(check="tensors"), claim(**STAGE)]) is GARBAGE
+
+
+def test_of_several_claims_on_a_check_the_last_in_the_file_is_held() -> None:
+    found = from_dict(
+        {
+            "schema": 1,
+            "model": {"name": "m", "framework": "f", "summary": "s", "adapter": "model.py:M", "routes": ["tf-lite"]},
+            "weights": {"seeded": {"recipe": "m 1"}},
+            "unsupported": [
+                {"check": ["text", "tensors"], "match": "agreement", "why": "reads garbage"},
+                {"check": "text", "mode": "int8", "value": {"name": "agreement", "at_most": 0.01}, "why": "worse"},
+            ],
+        },
+        "contract of m",
+    )
+    claims = found.claims(CASE, {})
+    assert [one.why for one in claims] == ["reads garbage", "worse"]  # the first still has a say on tensors
+    result = apply_claims(CASE, GARBAGE, None, claims)
+    assert result.verdict == "failed"  # the first would have called it unsupported
+    assert "fails otherwise than contract of m, [[unsupported]] 2 claims" in result.message
+    tensors = replace(GARBAGE, check="tensors")
+    assert apply_claims(CASE, tensors, None, claims).message.startswith("reads garbage [")

@@ -10,6 +10,7 @@ import pytest
 from ocr_conformance import contract
 from ocr_conformance.cases import MODES, Case
 from ocr_conformance.errors import UserError
+from ocr_conformance.weights import resolve
 
 BASE = """\
 schema = 1
@@ -154,6 +155,56 @@ def test_claims_that_are_in_force_for_no_case_are_stale(tmp_path: Path) -> None:
     assert found.stale_claims(cases) == []
 
 
+WEIGHTS = """\
+[[promise]]
+weights = ["seed*", "mine.npz"]
+text = { agreement = 0.1 }
+[[device.phone.ceiling]]
+weights = "seeded"
+latency_ms = 5
+[[unsupported]]
+check = "text"
+why = "always"
+[[unsupported]]
+weights = "seeded"
+check = "text"
+why = "hangs on ties"
+[[unsupported]]
+weights = "*.npz"
+mode = "int8"
+check = "tensors"
+why = "only this file"
+"""
+
+
+@pytest.mark.parametrize(
+    ("weights", "agreement", "latency", "whys"),
+    [
+        ("", 0.8, None, ["always"]),
+        ("pretrained", 0.8, None, ["always"]),
+        ("seeded", 0.1, 5, ["hangs on ties"]),
+        ("mine.npz", 0.1, None, ["always", "only this file"]),
+        ("other.npz", 0.8, None, ["always", "only this file"]),
+    ],
+)
+def test_entries_for_some_weights_count_with_these_only(
+    tmp_path: Path, weights: str, agreement: float, latency: float | None, whys: list[str]
+) -> None:
+    found = load(tmp_path, WEIGHTS)
+    limits = found.limits(CASE, {}, "phone", weights=weights)
+    assert limits.text.agreement == agreement
+    assert limits.device is not None
+    assert limits.device.latency_ms == latency
+    assert [claim.why for claim in found.claims(CASE, {}, weights=weights)] == whys
+
+
+def test_weights_that_a_run_does_not_use_make_no_claim_stale(tmp_path: Path) -> None:
+    found = load(tmp_path, WEIGHTS)
+    assert found.stale_claims([(CASE, {})]) == []
+    float32 = Case("m", "", "tf-lite", "float32", "modern")
+    assert [claim.why for claim in found.stale_claims([(float32, {})])] == ["only this file"]
+
+
 WRONG = [
     ("[[promise]]\ntensors = { max_abz = 1 }", ":17, tensors.max_abz: unknown key (did you mean max_abs?)"),
     ("[[promisee]]\nmode = 'int8'", ", promisee: unknown key (did you mean promise?)"),
@@ -162,6 +213,7 @@ WRONG = [
     ("[[promise]]\nmode = 'int9'", ":17, mode: 'int9' matches no mode (did you mean int8?)"),
     ("[[promise]]\nmode = 8", ":17, mode: expected a list, not 8"),
     ("[[promise]]\nroute = 'tf-lit'", "[[promise]] 1: route 'tf-lit' matches no route of this model (did you mean tf-"),
+    ("[[promise]]\nweights = 'seded'", "weights 'seded' matches no weights of this model (did you mean seeded?)"),
     ("[[promise]]\nvariant = 'tcc'", "variant 'tcc' matches no variant of this model (did you mean ctc?); it has ctc"),
     ("[[promise]]\ntensors = { cosine = 1.5 }", ":17, tensors.cosine: expected less than or equal to 1, not 1.5"),
     ("[[promise]]\ntensors = { max_abs = nan }", ":17, tensors.max_abs: expected a finite number, not nan"),
@@ -256,5 +308,26 @@ def test_a_contract_registered_in_python_is_named_as_its_owner_says() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "models").glob("*/contract.toml")), ids=str)
-def test_the_built_in_contracts_load(path: Path) -> None:
-    assert contract.load(path).model.name == path.parent.name
+def test_the_built_in_contracts_load_and_were_measured_with_their_default_weights(path: Path) -> None:
+    found = contract.load(path)
+    assert found.model.name == path.parent.name
+    source = found.weights_sources()[found.default_weights]
+    measured = resolve(source.name, found.model.name, {source.name: source}, folder=path.parent, cache=path.parent)
+    assert found.measured is not None
+    assert found.measured.weights_sha256 == measured.sha256
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "route", "mode"),
+    [("captcha-ocr", "tf-keras", "litert-quantizer", "int8"), ("keras-ocr", "", "tf-lite", "dynamic-range")],
+)
+def test_other_weights_than_the_seeded_ones_keep_to_the_package_defaults(
+    tmp_path: Path, model: str, variant: str, route: str, mode: str
+) -> None:
+    found = contract.load(Path(__file__).parents[1] / "models" / model / "contract.toml")
+    case = Case(model, variant, route, mode, "modern")
+    trained, seeded = (found.limits(case, {}, weights=name) for name in ("trained.npz", "seeded"))
+    package = load(tmp_path).limits(case, {})
+    assert (trained.text, trained.tensors) == (package.text, package.tensors)
+    assert seeded.text != trained.text
+    assert (seeded.repeatability, seeded.latency) == (trained.repeatability, trained.latency)

@@ -172,3 +172,26 @@ def test_a_drop_has_room_for_one_sample_more() -> None:
     data = {"labels": 64, "interval": {"drop": [0.0, 0.0]}}
     limits = limits_of(CheckResult("accuracy", "passed", "", (Value("drop", 0.0),), data=data))
     assert limits == {"accuracy": {"drop": 0.016}}  # one of 64 lost: an interval up to 0.015625
+
+
+def test_numbers_of_some_weights_stay_with_them_where_the_contract_tells_weights_apart(path: Path) -> None:
+    path.write_text(BASE + "\n[[promise]]\nmode = 'float16'\nweights = 'seeded'\ntext = { agreement = 0.5 }\n")
+    measured = [Measured(INT8, (size(1000),), weights="seeded")]
+    assert '+weights = "seeded"' in update(path, measured, write=True).diff
+    found = contract.load(path)
+    assert found.limits(INT8, {}, weights="seeded").size.bytes == 1050
+    assert found.limits(INT8, {}, weights="mine.npz").size.bytes == 2000
+    update(path, [Measured(INT8, (size(900),), weights="seeded")], write=True)  # in place
+    assert len(contract.load(path).promise) == len(found.promise)
+
+
+def test_numbers_of_weights_that_the_contract_does_not_know_are_for_them_only(path: Path) -> None:
+    update(path, [Measured(INT8, (size(1000),), weights="mine [2].npz")], write=True)
+    found = contract.load(path)
+    assert found.limits(INT8, {}, weights="mine [2].npz").size.bytes == 1050
+    assert found.limits(INT8, {}, weights="seeded").size.bytes == 2000
+
+
+def test_numbers_of_the_only_weights_are_for_every_weights(path: Path) -> None:
+    update(path, [Measured(INT8, (size(1000),), weights="seeded")], write=True)
+    assert path.read_text() == BASE.replace("2000", "1050")

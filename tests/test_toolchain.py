@@ -289,6 +289,26 @@ def test_an_environment_that_is_another_is_refused(small: Path, tmp_path: Path) 
     assert not toolchain.find("small", small).present
 
 
+def test_a_failed_adoption_leaves_the_toolchain_as_it_is(small: Path, tmp_path: Path) -> None:
+    built = toolchain.create("small", small, progress=lambda line: None)
+    other = environment(tmp_path / "other", tmp_path / "wheels" / "tiny-1.1-py3-none-any.whl")
+    for python in (other, str(tmp_path / "nowhere")):
+        with pytest.raises(UserError):
+            toolchain.create("small", small, python=python)
+        assert Path(built.python).exists()
+        assert toolchain.find("small", small) == built
+
+
+def test_an_adoption_replaces_the_toolchain_that_was_built(small: Path, tmp_path: Path) -> None:
+    built = toolchain.create("small", small, progress=lambda line: None)
+    assert toolchain.create("small", small, python=built.python) == built, "its own environment is not deleted"
+    assert toolchain.find("small", small) == built
+    python = environment(tmp_path / "mine", tmp_path / "wheels" / "tiny-1.0-py3-none-any.whl")
+    assert toolchain.create("small", small, python=python).python == python
+    assert toolchain.find("small", small).python == python
+    assert not Path(built.python).exists()
+
+
 def test_what_is_wrong_with_the_request_is_one_sentence(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for ask in (toolchain.find, toolchain.create, toolchain.remove):
         with pytest.raises(UserError, match=r"no toolchain 'smal': known are gone, small; did you mean 'small'\?"):

@@ -21,6 +21,8 @@ def check_path(path: Path) -> Path:
         raise UserError(
             f"--ocr-report {path}: unknown format {path.suffix or '(none)'!r}, expected {' or '.join(SUFFIXES)}"
         )
+    if path.is_dir():
+        raise UserError(f"--ocr-report {path}: this is a folder, expected a file name")
     if not path.absolute().parent.is_dir():
         raise UserError(f"--ocr-report {path}: the folder {path.absolute().parent} does not exist: create it first")
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from ocr_conformance.cases import MODES, Case
 from ocr_conformance.results import JUDGED, VERDICTS
 
 if TYPE_CHECKING:
-    from ocr_conformance.conformance import Engine
+    from ocr_conformance.conformance import Engine, Settings
 
 SCHEMA = 1
 """Version of the document's shape; a reader refuses what it does not know."""
@@ -20,8 +20,15 @@ SCHEMA = 1
 _WORST = ("failed", "undecided", "unsupported", "passed", "skipped", "not-run")
 
 
-def document(engine: Engine, results: Iterable[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
-    """The record of a run, in stable order: environment, models, and every case with its checks."""
+def document(
+    engine: Engine, results: Sequence[Mapping[str, Any]], seconds: float, jobs_run: int | None = None
+) -> dict[str, Any]:
+    """The record of a run, in stable order: environment, models, and every case with its checks.
+
+    Args:
+        results: ``{"case", "result"}`` each.
+        jobs_run: how many jobs were really run, where other processes ran them.
+    """
     by_case: dict[str, dict[str, Any]] = {}
     for each in results:
         by_case.setdefault(each["case"], {})[each["result"]["check"]] = finite(each["result"])
@@ -57,7 +64,8 @@ def document(engine: Engine, results: Iterable[Mapping[str, Any]], seconds: floa
         "cases": {case: {"verdict": verdict(by_case[case].values()), "checks": by_case[case]} for case in cases},
         "warnings": [f"{claim.where} matches no case: {claim.why}" for claim in engine.stale_claims()],
         "seconds": seconds,
-        "jobs_run": engine.executed,
+        "jobs_run": engine.executed if jobs_run is None else jobs_run,
+        "without_passed_mode": unproven(engine.settings, results),
     }
 
 
@@ -124,6 +132,11 @@ def without_passed_mode(results: Iterable[Mapping[str, Any]]) -> list[str]:
         if case.mode != MODES[0] and any(result["verdict"] in JUDGED for result in checked):
             passed[case.model] = passed.get(case.model, False) or verdict(checked) == "passed"
     return [model for model, any_passed in passed.items() if not any_passed]
+
+
+def unproven(settings: Settings, results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """`without_passed_mode`, unless the run was narrowed to some modes, routes or checks: then it cannot tell."""
+    return [] if settings.modes or settings.routes or settings.checks else without_passed_mode(results)
 
 
 def value(checks: Mapping[str, Any], check: str, name: str) -> float | None:

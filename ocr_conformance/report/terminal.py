@@ -66,7 +66,7 @@ def summary(document: Mapping[str, Any], width: int, *, color: bool) -> list[str
     for warning in document["warnings"]:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     console.print(_counts(document), markup=False)
-    for model in record.without_passed_mode(_flat(document)):
+    for model in document["without_passed_mode"]:
         console.print(f"{model}: no mode beyond float32 passed", style="bold red", markup=False)
     if not record.judged(_flat(document)):
         console.print("nothing was judged: a run that proves nothing is no success", style="bold red", markup=False)

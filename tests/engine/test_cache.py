@@ -277,10 +277,65 @@ def test_pruning_leaves_what_a_run_under_way_has_used(cache: Cache) -> None:
 
 def test_pruning_spares_the_workspace_of_a_running_process(cache: Cache) -> None:
     workspace = cache.workspace()
-    dead = cache.root / "tmp" / "999999999-dead"
+    dead = cache.root / "tmp" / f"999999999-{'0d' * 16}"
     dead.mkdir()
     cache.prune()
     assert workspace.is_dir() and not dead.exists()
+
+
+def test_pruning_touches_nothing_that_is_not_the_cache_s_own(cache: Cache) -> None:
+    random = "0d" * 16
+    names = ["mine", "999999999-dead", f"x-{random}", f"999999999-{random}.txt", "999999999", f"{random}.lock"]
+    (cache.root / "code").mkdir()
+    others = [cache.root / folder / name for folder in ("tmp", "runs", "locks", "code") for name in names]
+    for path in others:
+        path.mkdir()
+        (path / "file").write_text("mine")
+    link = cache.root / "tmp" / f"999999999-{random}"
+    link.symlink_to(others[0])
+    for path in [*others, *(path / "file" for path in others)]:
+        os.utime(path, (0, 0))
+    cache.prune(keep_bytes=0, unused_seconds=0)
+    assert all((path / "file").read_text() == "mine" for path in others)
+    assert link.is_symlink()
+
+
+def test_code_and_locks_that_were_long_unused_are_pruned_while_no_run_is_under_way(cache: Cache) -> None:
+    def staged(name: str, days: float, read: float) -> Path:
+        folder = cache.root / "code" / f"{name}-{'0d' * 8}"
+        file = folder / "package" / "model.py"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        now = time.time()
+        os.utime(file, (now - read * 86400, now - days * 86400))
+        os.utime(folder, (now, now - days * 86400))
+        return folder
+
+    def lock(key: str, days: float) -> Path:
+        path = cache.root / "locks" / f"{key}.lock"
+        path.touch()
+        os.utime(path, (time.time() - days * 86400,) * 2)
+        return path
+
+    old = [staged("old", 31, 31), lock(digest("old"), 31)]
+    young = [staged("young", 29, 29), staged("read", 31, 29), lock(digest("young"), 29)]
+    with cache.in_use():
+        cache.prune()
+        assert all(path.exists() for path in [*old, *young])
+    assert cache.prune() == (0, 0)
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in young)
+    assert left(cache) == []
+
+
+def test_a_new_cache_is_tagged_for_backups_and_a_folder_of_the_user_is_not(tmp_path: Path) -> None:
+    Cache(tmp_path / "new")
+    tag = (tmp_path / "new" / "CACHEDIR.TAG").read_bytes()
+    assert tag.startswith(b"Signature: 8a477f597d28d172789f06886806bc55\n")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").touch()
+    Cache(tmp_path / "home")
+    assert not (tmp_path / "home" / "CACHEDIR.TAG").exists()
 
 
 # --- no space, no permission ------------------------------------------------------------------------------------------

@@ -124,11 +124,51 @@ def test_nothing_judged_is_an_error(judge: Judge, downstream: Path) -> None:
     assert result.ret == 5
 
 
-def test_a_model_without_a_passed_mode_beyond_float32_fails(judge: Judge) -> None:
-    result = judge("-q", "--ocr-model=reader:faulty", "--ocr-mode=float32", "--ocr-mode=float16")
-    assert result.parseoutcomes().get("failed") is None
+def test_a_model_without_a_passed_mode_beyond_float32_fails(judge: Judge, downstream: Path) -> None:
+    contract = downstream / "models" / "reader" / "contract.toml"
+    claim = "[[unsupported]]\nvariant = 'leaky'\ncheck = 'repeatability'\nwhy = 'keeps its state'\n"
+    contract.write_text(f"{contract.read_text()}\n{claim}")
+    result = judge("-q", "--ocr-model=reader:leaky")
+    result.assert_outcomes(passed=66, xfailed=6)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["reader: no mode beyond float32 passed"])
+    narrowed = judge("-q", "--ocr-model=reader:leaky", "--ocr-check=repeatability")
+    assert narrowed.ret == 0
+
+
+def test_a_failed_conversion_is_seen_though_it_was_deselected(judge: Judge) -> None:
+    result = judge("-q", "--ocr-model=reader:faulty", "--ocr-mode=float32", "--ocr-mode=full-int8", "-k", "text")
+    result.assert_outcomes(passed=1, failed=1, deselected=22)
+
+
+def test_a_repository_may_deselect_its_suite(judge: Judge, downstream: Path) -> None:
+    (downstream / "test_other.py").write_text("import pytest\n\n@pytest.mark.ocr\ndef test_other(): pass\n")
+    result = judge("-q", "-k", "test_other")
+    result.assert_outcomes(passed=1, deselected=72)
+    assert result.ret == 0
+
+
+def test_ini_paths_are_relative_to_the_ini_file(judge: Judge, downstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (downstream / "pytest.ini").write_text(
+        "[pytest]\nocr_model_paths = models\nocr_images = models/reader/squares-calibration\n"
+    )
+    below = downstream / "models"
+    monkeypatch.chdir(below)
+    result = judge("-q", "..", "--ocr-mode=float32", "--ocr-check=text")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["reader: weights seeded, 3 user images"])
+
+
+def test_a_report_that_cannot_be_written_fails_the_run(judge: Judge, downstream: Path) -> None:
+    (downstream / "reports").mkdir()
+    target = downstream / "reports" / "run.json"
+    (downstream / "conftest.py").write_text(
+        (downstream / "conftest.py").read_text()
+        + f"\n\ndef pytest_runtest_teardown():\n    __import__('shutil').rmtree({str(target.parent)!r}, True)\n"
+    )
+    result = judge("-q", "--ocr-mode=float32", "--ocr-check=text", f"--ocr-report={target}")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*--ocr-report*cannot be written*"])
 
 
 def test_reports(judge: Judge, downstream: Path) -> None:
@@ -185,6 +225,7 @@ def test_xdist_from_nothing(judge: Judge, tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     result = judge("-q", "-n2", "--ocr-mode=*int8", cache=tmp_path / "fresh")
     result.assert_outcomes(passed=24)
+    assert "nothing converted or run" not in " ".join(result.outlines)
     converted = set((tmp_path / "fresh" / "entries").glob("*/*/model.bin"))
     assert len(converted) == 3  # float32 (the baseline), int8, full-int8: each once
 

@@ -30,9 +30,14 @@ Refuse = Callable[..., None]
         (["--ocr-model=reader", "--ocr-report=run.doc"], ["--ocr-report", "'.doc'", ".json"]),
         (["--ocr-model=reader", "--ocr-report=no/run.json"], ["--ocr-report", "does not exist"]),
         (["ocr::test_conformance[nonsense]"], ["is no case"]),
+        (["--ocr-model=reader", "--ocr-route=tf-lite"], ["there is nothing to judge", "--ocr-route tf-lite"]),
+        (["--ocr-route=tf-lite"], ["there is nothing to judge", "--ocr-route tf-lite"]),
+        (["--ocr-model=reader", "--ocr-artifacts=pytest.ini"], ["--ocr-artifacts", "expected a folder"]),
+        (["--ocr-model=reader", "--ocr-report=models.json"], ["--ocr-report", "this is a folder"]),
     ],
 )  # fmt: skip
-def test_options(refuse: Refuse, arguments: list[str], words: list[str]) -> None:
+def test_options(refuse: Refuse, downstream: Path, arguments: list[str], words: list[str]) -> None:
+    (downstream / "models.json").mkdir()
     refuse(arguments, *words)
 
 
