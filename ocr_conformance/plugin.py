@@ -280,8 +280,8 @@ _RESULT: pytest.StashKey[CheckResult] = pytest.StashKey()
 def _check_of(item: pytest.Item) -> str | None:
     """The check that an item of the suite puts; ``None`` for other items, whatever markers they bear."""
     callspec = getattr(item, "callspec", None)
-    check: str | None = callspec.params.get("ocr_check") if callspec and "ocr_case" in callspec.params else None
-    return check
+    check = callspec.params.get("ocr_check") if callspec and "ocr_case" in callspec.params else None
+    return check if isinstance(check, str) else None  # pytest's NOTSET, where there was nothing to parametrize
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -444,7 +444,9 @@ class Conformance:
         if not self.engine.cases and (self.settings.models or self.registry.variants((), own_only=True)):
             given = {name: getattr(self.settings, f"{name}s") for name in ("model", "mode", "route", "toolchain")}
             shown = ", ".join(f"--ocr-{name} {' '.join(values)}" for name, values in given.items() if values)
-            raise UserError(f"there is nothing to judge: no case matches {shown} (--ocr-list shows what there is)")
+            raise UserError(
+                f"there is nothing to judge: no case matches {shown}, or no toolchain could run it (--ocr-list shows)"
+            )
 
     def pairs(self) -> list[tuple[Case, str]]:
         """The selected cases and checks.

@@ -115,13 +115,15 @@ def test_an_ini_value_narrows_and_does_not_replace_paths(judge: Judge, downstrea
     result.assert_outcomes(passed=3)
 
 
-def test_nothing_judged_is_an_error(judge: Judge, downstream: Path) -> None:
+def test_nothing_judged_is_an_error(judge: Judge, downstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(downstream / "cache"))  # no created toolchain
     contract = downstream / "models" / "reader" / "contract.toml"
     contract.write_text(
-        contract.read_text().replace('routes = ["pack"]', 'routes = ["pack"]\nrequires = ["tensorflow<1"]')
+        contract.read_text().replace('routes = ["pack"]', 'routes = ["pack"]\nrequires = ["tensorflow==2.15.1"]')
     )
     result = judge("-q", "--ocr-model=reader")
     assert result.ret == 5
+    assert "ocr-conformance toolchain create tf215" in " ".join(result.outlines)
 
 
 def test_a_model_without_a_passed_mode_beyond_float32_fails(judge: Judge, downstream: Path) -> None:
@@ -148,7 +150,9 @@ def test_a_repository_may_deselect_its_suite(judge: Judge, downstream: Path) -> 
     assert result.ret == 0
 
 
-def test_ini_paths_are_relative_to_the_ini_file(judge: Judge, downstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ini_paths_are_relative_to_the_ini_file(
+    judge: Judge, downstream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (downstream / "pytest.ini").write_text(
         "[pytest]\nocr_model_paths = models\nocr_images = models/reader/squares-calibration\n"
     )
