@@ -354,7 +354,10 @@ class Engine:
     def _staged(self, name: str, sha256: str, files: Iterable[tuple[str, Path]]) -> Path:
         """Copy files to a folder of the cache that is named by their hash; jobs see copies, never a checkout."""
         folder = self.cache.root / "code" / f"{name}-{sha256[:16]}"
-        if not folder.is_dir():
+        if folder.is_dir():
+            with contextlib.suppress(OSError):
+                os.utime(folder)  # what `prune` goes by
+        else:
             aside = self.cache.workspace()
             with disk_errors(self.cache.root):
                 for relative, path in files:

@@ -6,7 +6,7 @@ from ocr_conformance import metrics
 from ocr_conformance.checks import _words
 from ocr_conformance.contract import Limits
 from ocr_conformance.evidence import Evidence
-from ocr_conformance.results import CheckResult, Value
+from ocr_conformance.results import CheckResult, Value, tightest
 
 
 def check(evidence: Evidence, limits: Limits) -> CheckResult:
@@ -62,7 +62,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     limit = limits.accuracy.drop
     if limit is None or drop_high <= limit:
         return CheckResult("accuracy", "passed", summary, tuple(values), tuple(details), data)
-    needed = f"(the tightest that would have passed: drop = {drop_high:.4g})"
+    needed = f"(the tightest that would have passed: drop = {tightest(drop_high)})"
     if drop_low > limit:
         return CheckResult(
             "accuracy", "failed", f"{summary}: drop > {limit:g} {needed}", tuple(values), tuple(details), data

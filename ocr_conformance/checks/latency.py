@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from ocr_conformance import metrics
 from ocr_conformance.contract import Limits
 from ocr_conformance.evidence import Evidence
-from ocr_conformance.results import CheckResult, Value, Verdict
+from ocr_conformance.results import CheckResult, Value, Verdict, tightest
 
 
 def check(evidence: Evidence, limits: Limits) -> CheckResult:
@@ -40,7 +42,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         values.append(Value(name, middle, limit, unit=suffix))
         shown = f"{name.replace('_', ' ')} {middle:.3g}{suffix} [{low:.3g}, {high:.3g}]"
         if limit is not None and not high <= limit:
-            needed.append(f"{name} = {high:.4g}")
+            needed.append(f"{name} = {tightest(high) if math.isfinite(high) else high}")
             beyond = low > limit
             shown += f" > {limit:g}" if beyond else f" cannot be told from {limit:g}"
             if beyond:
