@@ -68,6 +68,7 @@ def document() -> dict[str, Any]:
         "warnings": ["contract.toml:9 matches no case: it crashed once"],
         "seconds": 1.5,
         "jobs_run": 3,
+        "without_passed_mode": ["m"],
     }
 
 
