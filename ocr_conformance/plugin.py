@@ -589,10 +589,8 @@ def _terminal_copy(config: pytest.Config) -> TextIO | None:
     capture = config.pluginmanager.getplugin("capturemanager")
     if _is_worker(config) or capture is None or getattr(config.option, "verbose", 0) < 0:
         return None
-    capture.suspend_global_capture()
-    try:
-        return os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    except (OSError, ValueError, AttributeError):
-        return None
-    finally:
-        capture.resume_global_capture()
+    with capture.global_and_fixture_disabled():
+        try:
+            return os.fdopen(os.dup(sys.stdout.fileno()), "w")
+        except (OSError, ValueError, AttributeError):
+            return None

@@ -22,11 +22,14 @@ def render(registry: Registry, width: int) -> str:
     from rich.table import Table
 
     out = io.StringIO()
-    console = Console(file=out, width=max(width, 100), highlight=False, emoji=False)
+    console = Console(file=out, width=max(width, 120), highlight=False, emoji=False)
     chains = toolchain.available()
 
-    def show(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-        drawn = Table(*headings, title=title, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
+    def show(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], wraps: int = 1) -> None:
+        drawn = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
+        for number, heading in enumerate(headings):
+            # A name or a command that is broken over lines cannot be copied; what explains them may wrap.
+            drawn.add_column(heading, no_wrap=number != wraps)
         for row in rows:
             drawn.add_row(*row)
         console.print(drawn)
@@ -38,13 +41,13 @@ def render(registry: Registry, width: int) -> str:
             name = f"{entry.name}:{variant}" if variant else entry.name
             asked = "" if not variant or entry.contract.variants[variant].default else "on request; "
             where = _where(chains, description.requires)
-            rows.append((name, f"{asked}{description.summary}", ", ".join(description.routes), where))
+            rows.append((name, f"{asked}{description.summary}", "\n".join(description.routes), where))
     show("models", ("model", "", "routes", "its framework"), rows)
     routes = [(route.name, route.summary, _where(chains, route.requires)) for route in registry.routes.values()]
     show("routes", ("route", "", "can run in"), routes)
     show("modes", ("mode",), [(mode,) for mode in MODES])
     show("checks", ("check", "the question"), [(check.name, check.summary) for check in checks.CHECKS.values()])
-    show("toolchains", ("toolchain", "state", "versions"), [_toolchain(chain) for chain in chains])
+    show("toolchains", ("toolchain", "state", "versions"), [_toolchain(chain) for chain in chains], wraps=2)
     return out.getvalue()
 
 
