@@ -19,7 +19,7 @@ _STYLE = {
     "passed": "green", "failed": "bold red", "undecided": "bold magenta", "unsupported": "yellow",
     "skipped": "cyan", "not-run": "dim",
 }  # fmt: skip
-_LEAST_WIDTH = 120
+_LEAST_WIDTH = 126
 _FINDING_CHARACTERS = 600
 
 
