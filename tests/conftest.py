@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from PIL import Image
 
-# On a machine that others use too, a slow example says nothing.
-settings.register_profile("project", deadline=None)
-settings.load_profile("project")
+# `pytest --ocr-model ...` in the checkout loads this file, too, and does not need the test extra.
+if importlib.util.find_spec("hypothesis") is not None:
+    from hypothesis import settings
+
+    # On a machine that others use too, a slow example says nothing.
+    settings.register_profile("project", deadline=None)
+    settings.load_profile("project")
 
 CHECKOUT = Path(__file__).parent.parent
 
