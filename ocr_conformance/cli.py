@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--mode", help="the quantization mode that the file is said to have")
     judge.add_argument("--alphabet", help="its classes in order, or a .json file {index: character}")
     judge.add_argument("--images", type=Path, metavar="DIR", help="images to judge on")
-    judge.add_argument("--samples", type=int, default=64, metavar="N", help="number of images (64)")
+    judge.add_argument("--samples", type=int, default=100, metavar="N", help="number of images (100)")
     judge.add_argument("--device", metavar="NAME", help="hold memory against the contract's [device.NAME]")
     judge.add_argument("--json", action="store_true", help="results as JSON")
     _model_paths(judge)

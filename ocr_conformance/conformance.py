@@ -24,7 +24,7 @@ from ocr_conformance.cache import Cache, digest, disk_errors, tree_sha256
 from ocr_conformance.cases import MODES, Case, matches
 from ocr_conformance.claims import apply_claims
 from ocr_conformance.contract import Description, Limits, Unsupported
-from ocr_conformance.convert import HopSpec
+from ocr_conformance.convert import HopSpec, Route
 from ocr_conformance.errors import UserError
 from ocr_conformance.evidence import Evidence, Hop, Outcome
 from ocr_conformance.images import ImageSet
@@ -76,7 +76,7 @@ class Settings:
     weights: tuple[str, ...] = ()
     images: Path | None = None
     calibration: Path | None = None
-    samples: int = 64
+    samples: int = 100
     threads: int = 1
     cache: Path = field(default_factory=default_cache)
     timeout: float = DEFAULT_TIMEOUT
@@ -104,13 +104,13 @@ class Source:
 
     @property
     def code_sha256(self) -> str:
-        """Hash of the adapter's Python files."""
-        return _code_sha256(self.entry.folder)
+        """Hash of the adapter's Python files, and those it uses of other models."""
+        return _code_sha256(tuple(self.entry.python_files))
 
 
 @functools.cache
-def _code_sha256(folder: Path) -> str:
-    return tree_sha256((str(path.relative_to(folder)), path) for path in folder.rglob("*.py"))
+def _code_sha256(files: tuple[tuple[str, Path], ...]) -> str:
+    return tree_sha256(files)
 
 
 @functools.cache
@@ -136,6 +136,15 @@ def cpu() -> dict[str, str]:
             elif name.strip() in ("flags", "Features"):
                 flags = value.strip()
     return {"machine": platform.machine(), "model": model, "features": digest(sorted(flags.split()))[:16]}
+
+
+class _Missing(Exception):
+    """What a job needs is in no toolchain here; the message says what to do, or is empty."""
+
+
+def _requires(description: Description, route: Route) -> tuple[str, ...]:
+    """What the toolchain of a case must have."""
+    return route.requires if route.hands_over else (*description.requires, *route.requires)
 
 
 @dataclass(frozen=True)
@@ -224,10 +233,10 @@ class Engine:
     def chains_for(self, requires: Sequence[str]) -> list[Toolchain]:
         """Where such a case runs: in every toolchain that was asked for and could by its lock; unasked, in the first
         that is present (this environment before created ones), else in the first that would have to be created."""
-        able = [chain for chain in self.chains if not toolchain.unmet(chain, requires)]
+        able = [chain for chain in self.chains if toolchain.by_lock(chain, requires)]
         if self.settings.toolchains:
             return able
-        return [chain for chain in able if chain.present][:1] or able[:1]
+        return [chain for chain in able if toolchain.can_run(chain, requires)][:1] or able[:1]
 
     @functools.cached_property
     def cases(self) -> list[Case]:
@@ -239,13 +248,13 @@ class Engine:
         found = []
         for entry, variant in self.registry.variants(self.settings.models, own_only=self.settings.own_only):
             description = entry.contract.settings(variant)
-            for name in description.routes:
+            for name in description.all_routes:
                 if name not in self.registry.routes:
                     raise UserError(f"{entry.contract.where}, model.routes: there is no route {name!r}")
-                if not matches(name, self.settings.routes):
+                asked = self.settings.routes
+                if not matches(name, asked) or (name in description.on_request and name not in asked):
                     continue
-                requires = (*description.requires, *self.registry.routes[name].requires)
-                for chain in self.chains_for(requires):
+                for chain in self.chains_for(_requires(description, self.registry.routes[name])):
                     found += [
                         Case(entry.name, variant, name, mode, chain.name)
                         for mode in MODES
@@ -256,12 +265,12 @@ class Engine:
     def possible_cases(self, entry: ModelEntry) -> list[tuple[Case, dict[str, str]]]:
         """Every case of a model in every toolchain that could run it by its lock, whatever was selected."""
         found = []
-        for variant in ("", *entry.contract.variants):
+        for variant in (*entry.contract.plain, *entry.contract.variants):
             description = entry.contract.settings(variant)
-            for name in description.routes:
-                requires = (*description.requires, *self.registry.routes[name].requires)
+            for name in description.all_routes:
+                requires = _requires(description, self.registry.routes[name])
                 for chain in toolchain.available():
-                    if not toolchain.unmet(chain, requires):
+                    if toolchain.by_lock(chain, requires):
                         found += [
                             (Case(entry.name, variant, name, mode, chain.name), _versions(chain)) for mode in MODES
                         ]
@@ -294,15 +303,17 @@ class Engine:
         model_id = f"{model}:{variant}" if variant else model
         default = entry.contract.default_weights
         self._unambiguous()
-        wanted = weights.choice(self.settings.weights, model_id, default)
-        found = weights.resolve(
-            wanted,
-            model_id,
-            entry.contract.weights_sources(),
-            folder=entry.folder,
-            cache=self.settings.cache / "weights",
-            offline=self.settings.offline,
-        )
+        if entry.file is not None:
+            found = weights.of_file(entry.file, entry.contract.weights_sources())
+        else:
+            found = weights.resolve(
+                weights.choice(self.settings.weights, model_id, default),
+                model_id,
+                entry.contract.weights_sources(),
+                folder=entry.folder,
+                cache=self.settings.cache / "weights",
+                offline=self.settings.offline,
+            )
         return Source(
             entry,
             variant,
@@ -377,10 +388,9 @@ class Engine:
         return self._staged("ocr_conformance", _worker_sha256(), named)
 
     def _adapter(self, source: Source) -> Path:
-        """The staged copy of a model's Python files."""
-        folder = source.entry.folder
-        named = ((str(path.relative_to(folder)), path) for path in folder.rglob("*.py"))
-        return self._staged(source.entry.name, source.code_sha256, named)
+        """The staged copy of a model's Python files: its folder, with those it uses beside it."""
+        staged = self._staged(source.entry.name, source.code_sha256, source.entry.python_files)
+        return staged / source.entry.code_folder.name
 
     def _function(self, reference: str) -> tuple[str, str]:
         """A job function as the worker finds it, and what identifies it in a key."""
@@ -392,11 +402,16 @@ class Engine:
         return f"{staged / Path(path).name}:{name}", f"{sha256}:{name}"
 
     def _place(self, chain: Toolchain, requires: Sequence[str]) -> Toolchain:
-        """Where a hop runs: in the case's toolchain, or, if that lacks what the hop needs, in another that has it."""
-        for other in (chain, *self.chains, *toolchain.available()):
+        """Where a hop runs: in the case's toolchain, or, if that lacks what the hop needs, in another that has it.
+
+        Raises:
+            _Missing: none here has it.
+        """
+        every = (chain, *self.chains, *toolchain.available())
+        for other in every:
             if toolchain.can_run(other, requires):
                 return other
-        return chain
+        raise _Missing(next((toolchain.lacking(o, requires) for o in every if toolchain.by_lock(o, requires)), ""))
 
     def plan(self, case: Case) -> Plan:
         """The tasks of a case; two cases share those with equal keys.
@@ -411,8 +426,21 @@ class Engine:
     def _plan(self, case: Case) -> Plan:
         source = self.source(case.model, case.variant)
         chain = next(chain for chain in self.chains if chain.name == case.toolchain)
-        if not chain.present:
-            return Plan(case, source, chain, skip=f"{chain.missing}: create it with `{chain.how}`")
+        route = self.registry.routes[case.route]
+        lacking = toolchain.lacking(chain, _requires(source.description, route))
+        if lacking:
+            return Plan(case, source, chain, skip=lacking)
+        try:
+            return self._plan_in(case, source, chain)
+        except _Missing as missing:
+            return Plan(case, source, chain, skip=str(missing) or f"no toolchain here can run {source.model_id}")
+
+    def _plan_in(self, case: Case, source: Source, chain: Toolchain) -> Plan:
+        """The tasks of a case whose toolchain is here.
+
+        Raises:
+            _Missing: a hop, or the source, needs another toolchain, which is not.
+        """
         route = self.registry.routes[case.route]
         maker = TaskMaker(self, source)
         options = {name: value for name, value in source.description.options.items() if name in route.options}
@@ -424,15 +452,16 @@ class Engine:
         hops: list[tuple[str, Task, Task | None]] = []
         previous: Task | None = None
         for hop in route.hops(case.mode, options):
-            place = self._place(chain, hop.requires)
+            place = self._place(chain, (*hop.requires, *(source.description.requires if hop.source else ())))
             task = maker.hop(place, hop, previous, case)
-            runner = self.registry.formats[hop.produces].run
+            made = self.registry.formats[hop.produces]
             run = None
-            if runner is not None:
+            if made.run is not None:
                 title = f"run {hop.name} of {case}"
                 run = maker.job(
-                    place, runner, title, {"threads": self.settings.threads}, {"artifact": task, "inputs": inputs}
-                )
+                    self._place(place, made.requires), made.run, title, {"threads": self.settings.threads},
+                    {"artifact": task, "inputs": inputs}, preload=made.preload,
+                )  # fmt: skip
             hops.append((hop.name, task, run))
             previous, last = task, hop
         assert previous is not None
@@ -452,7 +481,7 @@ class Engine:
             beside = {"baseline": baseline} if baseline is not None and baseline.key != artifact.key else {}
             after = {"run": run} if run is not None else {}
             return maker.job(
-                chain, format_.latency, f"latency of {case}", {**threads, **LATENCY},
+                chain, format_.latency, f"latency of {case}", {**threads, **LATENCY, "with_source": home is chain},
                 {**used, **after, **beside}, exclusive=True, this_machine=True,
             )  # fmt: skip
 
@@ -677,28 +706,29 @@ class TaskMaker:
         self._source = source
         entry = source.entry
         self._adapter = engine._adapter(source)
-        file = self._adapter / entry.adapter_file.relative_to(entry.folder)
+        file = self._adapter / entry.adapter_file.relative_to(entry.code_folder)
         self._model = model_reference(f"{file}:{entry.adapter_class}", source.variant, source.weights)
+        if entry.contract.reading is not None:
+            self._model["reading"] = entry.contract.reading.model_dump()
+            alphabet = alphabet or entry.contract.model.alphabet
         if alphabet is not None:
             self._model["alphabet"] = alphabet
         self._identity = {
             "alphabet": alphabet,
+            "reading": self._model.get("reading"),
             "code": source.code_sha256,
             "class": entry.adapter_class,
             "variant": source.variant,
             "weights": [source.weights.name, source.weights.sha256],
         }
 
-    def _workplace(self, chain: Toolchain, *, fresh: bool) -> Workplace:
-        # A fresh process is launched by a parent that holds nothing: its peak memory would count as the child's.
-        preload = (
-            ()
-            if fresh
-            else tuple(
-                f"{self._adapter / name}" if ".py:" in name else name for name in self._source.description.preload
-            )
-        )
-        environment = tuple(sorted(self._source.description.environment.items()))
+    def _workplace(self, chain: Toolchain, preload: tuple[str, ...], *, fresh: bool) -> Workplace:
+        description = self._source.description
+        if fresh:  # launched by a parent that holds nothing: its peak memory would count as the child's
+            preload = ()
+        elif toolchain.can_run(chain, description.requires):
+            preload = tuple(f"{self._adapter / name}" if ".py:" in name else name for name in description.preload)
+        environment = tuple(sorted(description.environment.items()))
         return Workplace(chain.python, (str(self._engine._worker_path),), environment, preload)
 
     def job(
@@ -713,8 +743,12 @@ class TaskMaker:
         fresh: bool = False,
         exclusive: bool = False,
         this_machine: bool = False,
+        preload: tuple[str, ...] = (),
     ) -> Task:
-        """A task of this model. ``known`` replaces ``params`` in the key where they hold paths."""
+        """A task of this model. ``known`` replaces ``params`` in the key where they hold paths.
+
+        ``preload`` is for a toolchain that does not have the source's framework.
+        """
         function, identity = self._engine._function(function)
         threads = str((params or {}).get("threads", 1))
         key = digest(
@@ -736,7 +770,7 @@ class TaskMaker:
             title,
             function,
             {**(params or {}), "model": self._model},
-            self._workplace(chain, fresh=fresh),
+            self._workplace(chain, preload, fresh=fresh),
             inputs or {},
             fresh,
             exclusive,
@@ -757,7 +791,8 @@ class TaskMaker:
             inputs["calibration"] = self.inputs(
                 home, self._source.calibration, f"calibration inputs of {self._source.model_id}"
             )
-        return self.job(chain, hop.function, f"{hop.name} of {case.model_id}@{chain.name}", hop.params, inputs)
+        title = f"{hop.name} of {case.model_id}@{chain.name}"
+        return self.job(chain, hop.function, title, hop.params, inputs, preload=hop.preload)
 
 
 def _public(params: dict[str, Any]) -> dict[str, Any]:

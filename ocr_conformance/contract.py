@@ -445,6 +445,10 @@ class Description(_Table):
     compare: Literal["exact", "alphanumeric"] = "exact"
     requires: tuple[RequirementText, ...] = ()
     """Distributions that the source framework needs in a toolchain."""
+    uses: Names = ()
+    """Folders of other models, beside this one, whose Python files the adapter imports (`job.beside`)."""
+    plain: Flag = True
+    """Whether the model can be judged without a variant."""
     preload: Names = ()
     """Modules that a warm parent imports before it forks."""
     environment: dict[str, str] = {}
@@ -454,8 +458,15 @@ class Description(_Table):
     calibration: Text = "words-calibration"
     """Name of the fixture set for calibration: never the images that are judged."""
     routes: Annotated[Names, Field(min_length=1)]
+    on_request: Names = ()
+    """Routes that are judged only where ``--ocr-route`` has their very name."""
     options: dict[str, bool | int | float | str] = {}
     """Options of the routes, e.g. ``select_tf_ops = true``."""
+
+    @property
+    def all_routes(self) -> tuple[str, ...]:
+        """Those that are judged, and those on request."""
+        return (*self.routes, *self.on_request)
 
 
 class Variant(_Table):
@@ -464,15 +475,44 @@ class Variant(_Table):
     summary: Text
     default: Flag = True
     """Whether the variant is judged when only the model's name is selected."""
+    pattern: Regex | None = None
+    """The variant stands for all whose names match (whole), as ``wN`` for ``w512``; only judged on request."""
     requires: tuple[RequirementText, ...] | None = None
     preload: Names | None = None
     environment: dict[str, str] | None = None
     images: Text | None = None
     calibration: Text | None = None
     routes: Annotated[Names, Field(min_length=1)] | None = None
+    on_request: Names | None = None
     options: dict[str, bool | int | float | str] | None = None
     alphabet: str | None = None
     label_from_name: Flag | None = None
+
+
+class Reading(_Table):
+    """``[reading]``: how an image becomes the input of a network that is only a file, and its output a text."""
+
+    input: Text
+    """Name of the file's input."""
+    output: Text
+    """Name of the file's output: scores or probabilities ``[1, frames, classes]``."""
+    layout: Literal["NCHW", "NHWC"]
+    height: Annotated[int, Field(strict=True, gt=0)]
+    width: Annotated[int, Field(strict=True, gt=0)]
+    frames: Annotated[int, Field(strict=True, gt=0)]
+    """Time steps of the output at that width."""
+    color: Literal["gray", "rgb", "bgr"] = "gray"
+    fit: Literal["stretch", "pad"] = "stretch"
+    """``pad`` keeps the ratio (up to ``width``) and fills the rest to the right."""
+    resize: Literal["linear", "bicubic"] = "linear"
+    """``linear`` as OpenCV and TensorFlow do it, ``bicubic`` as Pillow does."""
+    mean: Number = 0.0
+    std: Positive = 1.0
+    """The network is fed ``(x / 255 - mean) / std``."""
+    pad: Number = 0.0
+    """The value of the filling, after that."""
+    blank: Literal["first", "last"] = "first"
+    """Where the CTC blank stands beside ``model.alphabet``."""
 
 
 class WeightsEntry(_Table):
@@ -538,6 +578,7 @@ class Contract(_Table):
     promise: tuple[Promise, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
     device: dict[str, Device] = {}
+    reading: Reading | None = None
     _where: str = PrivateAttr("")
     _lines: dict[str, tuple[int, ...]] = PrivateAttr(default_factory=dict)
 
@@ -548,12 +589,21 @@ class Contract(_Table):
 
     @model_validator(mode="after")
     def _coherent(self) -> Contract:
+        if self.reading is not None and not self.model.alphabet:
+            raise ValueError("[reading] needs model.alphabet: the characters in class order, without the blank")
         default = self.model.default_weights
         if default is None and len(self.weights) > 1:
             raise ValueError(f"model.default_weights must say which of {', '.join(self.weights)} is the default")
         if default is not None and default not in self.weights:
             raise ValueError(f"model.default_weights {default!r} is not in [weights]{_near(default, self.weights)}")
-        routes = {route for variant in ("", *self.variants) for route in self.settings(variant).routes}
+        if not self.model.plain and not self.variants:
+            raise ValueError("model.plain is false and there are no variants: there is nothing to judge")
+        for name, variant in self.variants.items():
+            if variant.pattern is not None and variant.default:
+                raise ValueError(
+                    f"variants.{name} has a pattern: it needs default = false, for there is no end of them"
+                )
+        routes = {route for variant in (*self.plain, *self.variants) for route in self.settings(variant).all_routes}
         groups: tuple[tuple[str, Sequence[_Selected]], ...] = (
             ("[[promise]]", self.promise),
             ("[[unsupported]]", self.unsupported),
@@ -562,7 +612,7 @@ class Contract(_Table):
         for header, entries in groups:
             for number, entry in enumerate(entries, 1):
                 for what, patterns, known in (
-                    ("variant", entry.variant, {"", *self.variants}),
+                    ("variant", entry.variant, {*self.plain, *self.variants}),
                     ("route", entry.route, routes),
                 ):
                     for pattern in patterns:
@@ -580,6 +630,23 @@ class Contract(_Table):
                             "(a file is named with its suffix)"
                         )
         return self
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The plain model's variant name ``""``, where the model can be judged without a variant."""
+        return ("",) if self.model.plain else ()
+
+    def variant(self, name: str) -> Variant | None:
+        """The entry of a variant: its own, or the one whose pattern its name matches."""
+        known = self.variants.get(name)
+        if known is not None:
+            return known if known.pattern is None else None
+        patterns = ((entry.pattern, entry) for entry in self.variants.values() if entry.pattern is not None)
+        return next((entry for pattern, entry in patterns if re.fullmatch(pattern, name)), None)
+
+    def has_variant(self, name: str) -> bool:
+        """Whether there is such a variant."""
+        return name in self.plain if not name else self.variant(name) is not None
 
     @property
     def default_weights(self) -> str:
@@ -600,12 +667,13 @@ class Contract(_Table):
         """
         if not variant:
             return self.model
-        if variant not in self.variants:
+        entry = self.variants.get(variant) or self.variant(variant)
+        if entry is None:
             names = ", ".join(self.variants) or "none"
             raise UserError(
                 f"{self.model.name} has no variant {variant!r}{_near(variant, self.variants)}; its variants: {names}"
             )
-        given = self.variants[variant].model_dump(exclude={"default"}, exclude_none=True)
+        given = entry.model_dump(exclude={"default", "pattern"}, exclude_none=True)
         return self.model.model_copy(update=given)
 
     def limits(self, case: Case, versions: Mapping[str, str], device: str | None = None, weights: str = "") -> Limits:
@@ -673,15 +741,23 @@ class Contract(_Table):
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load(path: Path) -> Contract:
+def load(path: Path, given: Mapping[str, Mapping[str, Any]] | None = None) -> Contract:
     """Read a model's ``contract.toml``.
+
+    Args:
+        given: tables with defaults for keys that the file does not set.
 
     Raises:
         UserError: the file is missing, is no TOML, or says something impossible; one sentence that names the file,
             the key, what was expected and, for a misspelt key, the near match.
     """
     text = _read(path)
-    return from_dict(_parse(text, str(path)), str(path), header_lines(text))
+    data = _parse(text, str(path))
+    for table, defaults_of in (given or {}).items():
+        own = data.get(table, {})
+        if isinstance(own, dict):  # else validation says what is wrong with it
+            data[table] = {**defaults_of, **own}
+    return from_dict(data, str(path), header_lines(text))
 
 
 def from_dict(data: Mapping[str, Any], where: str, lines: Mapping[str, tuple[int, ...]] | None = None) -> Contract:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocr_conformance import checks, weights
+from ocr_conformance import checks, toolchain, weights
 from ocr_conformance.cases import MODES, Case
 from ocr_conformance.conformance import Engine, TaskMaker
 from ocr_conformance.contract import Limits
@@ -48,7 +48,8 @@ def judge_file(
     if model not in engine.registry.models:
         raise near(model_id, engine.registry.models, "model", "--ocr-model")
     source = engine.source(model, variant)
-    chains = [chain for chain in engine.chains_for(source.description.requires) if chain.present]
+    requires = source.description.requires
+    chains = [chain for chain in engine.chains_for(requires) if toolchain.can_run(chain, requires)]
     if not chains:
         raise UserError(f"no toolchain here can run {model_id}: see `ocr-conformance toolchain list`")
     chain = chains[0]

@@ -48,3 +48,8 @@ def import_file(path: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def beside(file: str, relative: str) -> ModuleType:
+    """Import a Python file by its path relative to ``file``'s folder (a model's second module, or another model's)."""
+    return import_file(os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(file)), relative)))

@@ -86,6 +86,8 @@ class Recognizer(SourceModel):
 
     alphabet: str
     """Characters in class order, without the CTC blank. May be set on an instance, to decode another file's classes."""
+    reading: dict[str, Any]
+    """A contract's ``[reading]``, where it has one; set on the instance."""
 
     @abc.abstractmethod
     def decode(self, outputs: Tensors) -> list[str]:
@@ -104,6 +106,76 @@ class KerasModel(SourceModel):
         """
 
 
+class TorchModel(SourceModel):
+    """A source whose routes start from a ``torch.nn.Module``."""
+
+    @abc.abstractmethod
+    def torch_model(self, *, form: str = "source") -> Any:
+        """The network in evaluation mode: takes `inputs` in order, returns the tensor (or tuple) that `outputs` names.
+
+        Args:
+            form: ``source`` is the network as shipped. A route that ends in ``-portable`` asks for ``portable``: the
+                same function and weights by ops that more converters have, described in the model's README; the first
+                hop's output is compared with `predict`, so that a rewrite that changes the network is caught.
+
+        Raises:
+            ValueError: there is no such form.
+        """
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """The network as shipped, in batches of 16."""
+        return torch_predict(self, inputs, 16)
+
+    def predictor(self) -> Any:
+        """What latency is measured against: the network as shipped on one sample, without gradients."""
+        import torch
+
+        network = self.torch_model()
+        names = [spec.name for spec in self.inputs()]
+
+        def call(sample: Tensors) -> Any:
+            with torch.inference_mode():
+                return network(*(torch.from_numpy(sample[name]) for name in names))
+
+        return call
+
+    def parameters(self) -> int:
+        """Weight values, BatchNorm statistics included, counters not."""
+        return sum(value.numel() for value in self.torch_model().state_dict().values() if value.is_floating_point())
+
+
+def torch_predict(model: TorchModel, inputs: Tensors, batch: int) -> Tensors:
+    """Run a model's network, as shipped, on ``[N, ...]`` arrays, ``batch`` samples at a time."""
+    import numpy as np
+    import torch
+
+    network = model.torch_model()
+    names = [spec.name for spec in model.inputs()]
+    results: list[list[Any]] = []
+    with torch.inference_mode():
+        for start in range(0, len(inputs[names[0]]), batch):
+            given = network(*(torch.from_numpy(inputs[name][start : start + batch]) for name in names))
+            results.append([tensor.numpy() for tensor in (given if isinstance(given, tuple) else (given,))])
+    outputs = [np.concatenate(column) for column in zip(*results, strict=True)]
+    return {spec.name: value for spec, value in zip(model.outputs(), outputs, strict=True)}
+
+
+class OnnxModel(SourceModel):
+    """A source that exists as an ONNX file; onnxruntime is its framework."""
+
+    @abc.abstractmethod
+    def onnx_file(self) -> str:
+        """Path of the file."""
+
+
+class SavedModelSource(SourceModel):
+    """A source that exists as a SavedModel; TensorFlow is its framework."""
+
+    @abc.abstractmethod
+    def saved_model(self) -> str:
+        """Folder of the SavedModel."""
+
+
 def load_adapter(reference: str) -> type[SourceModel]:
     """The class that ``/path/model.py:ClassName`` names."""
     path, _, name = reference.rpartition(":")
@@ -115,10 +187,11 @@ def build(reference: dict[str, Any]) -> Any:
     """Instantiate the adapter that a job's ``model`` parameter names (see `model_reference`)."""
     adapter = load_adapter(reference["adapter"])
     model = adapter(reference["variant"], Weights(**reference["weights"]))
-    if "alphabet" in reference:  # another file's classes
-        if not isinstance(model, Recognizer):
-            raise ValueError("an alphabet belongs to a recognizer")
-        model.alphabet = reference["alphabet"]
+    for name in ("reading", "alphabet"):  # of a network that is only a file; of another file's classes
+        if name in reference:
+            if not isinstance(model, Recognizer):
+                raise ValueError(f"{name} belongs to a recognizer")
+            setattr(model, name, reference[name])
     return model
 
 

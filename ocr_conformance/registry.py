@@ -20,6 +20,8 @@ class Format:
     """How a hop's product is run and looked into: job functions, ``None`` where that cannot be done.
 
     ``run`` and the others are as in `ocr_conformance.runtime.litert`; ``file`` is what a hop leaves in its folder.
+    ``requires`` is what running it needs in a toolchain, ``preload`` what a warm parent without the source framework
+    imports for it.
     """
 
     file: str
@@ -28,10 +30,18 @@ class Format:
     repeat: str | None = None
     latency: str | None = None
     memory: str | None = None
+    requires: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
-    "saved-model": Format("saved_model", run="ocr_conformance.runtime.saved_model:run"),
+    "onnx": Format("model.onnx", run="ocr_conformance.runtime.onnx:run", requires=("onnxruntime",)),
+    "saved-model": Format(
+        "saved_model",
+        run="ocr_conformance.runtime.saved_model:run",
+        requires=("tensorflow",),
+        preload=("tensorflow",),
+    ),
     "tflite": Format(
         "model.tflite",
         run="ocr_conformance.runtime.litert:run",
@@ -44,12 +54,55 @@ FORMATS: dict[str, Format] = {
 
 
 @dataclass(frozen=True)
+class FileSource:
+    """A kind of network that exists only as a file.
+
+    ``what`` is it in words, ``proof`` a file below it (empty: it is one file), ``defaults`` those of its ``[model]``.
+    """
+
+    what: str
+    proof: str
+    defaults: Mapping[str, Any]
+
+
+FILE_SOURCES: dict[str, FileSource] = {
+    "onnx-file": FileSource(
+        "ONNX file",
+        "",
+        {
+            "framework": "onnx",
+            "adapter": "model.py:OnnxFile",
+            "requires": ["onnxruntime", "onnx"],
+            "preload": ["onnxruntime"],
+            "routes": ["onnx-tf", "onnx2tf", "onnx2tf-direct"],
+        },
+    ),
+    "saved-model": FileSource(
+        "SavedModel",
+        "saved_model.pb",
+        {
+            "framework": "saved-model",
+            "adapter": "model.py:SavedModelFile",
+            "requires": ["tensorflow"],
+            "preload": ["tensorflow"],
+            "routes": ["tf-lite", "litert-quantizer"],
+        },
+    ),
+}
+"""By the name that ``--ocr-model`` has before the colon."""
+
+
+@dataclass(frozen=True)
 class ModelEntry:
     """One model folder: its contract, its adapter, and whether it came with this project."""
 
     folder: Path
     contract: Contract
     built_in: bool
+    file: Path | None = None
+    """The file or folder that is the source network itself (``onnx-file:PATH``, ``saved-model:PATH``)."""
+    own_code: Path | None = None
+    """The adapter's folder, where it is not ``folder``."""
 
     @property
     def name(self) -> str:
@@ -57,9 +110,24 @@ class ModelEntry:
         return self.contract.model.name
 
     @property
+    def python_files(self) -> list[tuple[str, Path]]:
+        """The adapter's Python files and those of the models it uses, by path below the folder of all models."""
+        folders = (self.code_folder, *(self.folder.parent / name for name in self.contract.model.uses))
+        return [
+            (f"{folder.name}/{path.relative_to(folder)}", path)
+            for folder in folders
+            for path in sorted(folder.rglob("*.py"))
+        ]
+
+    @property
+    def code_folder(self) -> Path:
+        """The folder of the adapter's Python files."""
+        return self.own_code or self.folder
+
+    @property
     def adapter_file(self) -> Path:
         """The Python file that defines the adapter."""
-        return self.folder / self.contract.model.adapter.rpartition(":")[0]
+        return self.code_folder / self.contract.model.adapter.rpartition(":")[0]
 
     @property
     def adapter_class(self) -> str:
@@ -94,10 +162,43 @@ class Registry:
         entry = ModelEntry(folder, read, built_in)
         if not entry.adapter_file.is_file():
             raise UserError(f"{read.where}, model.adapter: there is no {entry.adapter_file}")
+        for name in read.model.uses:
+            if not (folder.parent / name).is_dir():
+                raise UserError(f"{read.where}, model.uses: there is no folder {folder.parent / name}")
         taken = self.models.get(entry.name)
         if taken is not None:
             raise UserError(f"two models are named {entry.name!r}: {taken.folder} and {folder}; rename one")
         self.models[entry.name] = entry
+
+    def add_file(self, kind: str, path: Path) -> ModelEntry:
+        """Add the model that is the ONNX file or SavedModel ``path``, with the contract beside it.
+
+        The contract is ``NAME.toml`` beside the file, or ``contract.toml`` in its folder. Its ``[model]`` needs a name,
+        a summary and an alphabet, and ``[reading]`` says how images are fed; the rest has defaults.
+
+        Raises:
+            UserError: there is no such file or contract, or the contract is wrong.
+        """
+        known = FILE_SOURCES[kind]
+        source = path.expanduser().absolute()
+        wanted = source / known.proof if known.proof else source
+        if not wanted.is_file():
+            raise UserError(f"--ocr-model {kind}:{path}: there is no {known.what} {wanted}")
+        beside = (source.with_name(f"{source.name.removesuffix('.onnx')}.toml"), source.parent / "contract.toml")
+        found = next((each for each in beside if each.is_file()), None)
+        if found is None:
+            raise UserError(
+                f"--ocr-model {kind}:{path}: expected a contract beside it, {beside[0].name} or {beside[1].name} in "
+                f"{source.parent}, that says how images are fed and texts read (docs/own-models.md)"
+            )
+        contract = load(found, {"model": known.defaults, "weights": {"file": {"recipe": kind}}})
+        if contract.reading is None:
+            raise UserError(f"{found}: this key is missing: [reading], how images are fed and texts read")
+        entry = ModelEntry(source.parent, contract, False, source, resources.folder("models") / "from-file")
+        taken = self.models.setdefault(entry.name, entry)
+        if taken.file != source:
+            raise UserError(f"two models are named {entry.name!r}: {taken.folder} and {source}; rename one")
+        return taken
 
     def add_models(self, root: Path, *, built_in: bool = False) -> None:
         """Add every folder below ``root`` that has a ``contract.toml``.
@@ -156,6 +257,11 @@ class Registry:
             if not wanted and not (own_only and entry.built_in):
                 chosen |= dict.fromkeys((entry.name, variant) for variant in _default_variants(entry))
         for pattern in wanted:
+            kind, _, path = pattern.partition(":")
+            if kind in FILE_SOURCES:
+                entry = self.add_file(kind, Path(path))
+                chosen |= dict.fromkeys((entry.name, variant) for variant in _default_variants(entry))
+                continue
             found = [pair for entry in self.models.values() for pair in _matching(entry, pattern)]
             if not found:
                 known = {f"{e.name}:{v}" for e in self.models.values() for v in e.contract.variants} | set(self.models)
@@ -185,12 +291,13 @@ def _check(patterns: Iterable[str], known: Iterable[str], what: str, option: str
 
 
 def _default_variants(entry: ModelEntry) -> list[str]:
-    return ["", *(name for name, variant in entry.contract.variants.items() if variant.default)]
+    return [*entry.contract.plain, *(name for name, variant in entry.contract.variants.items() if variant.default)]
 
 
 def _matching(entry: ModelEntry, pattern: str) -> list[tuple[str, str]]:
     if ":" not in pattern:
         return [(entry.name, variant) for variant in _default_variants(entry)] if matches(entry.name, [pattern]) else []
-    exact = [variant for variant in entry.contract.variants if pattern == f"{entry.name}:{variant}"]
+    model, _, wanted = pattern.partition(":")
+    exact = [wanted] if model == entry.name and entry.contract.has_variant(wanted) else []
     globbed = [v for v in _default_variants(entry) if v and matches(f"{entry.name}:{v}", [pattern])]
     return [(entry.name, variant) for variant in dict.fromkeys([*exact, *globbed])]

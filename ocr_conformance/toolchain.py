@@ -21,7 +21,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ class Lock:
         python: ``major.minor``.
         platform: as in the file's header, e.g. ``linux x86_64``.
         pins: version by canonical distribution name.
+        only: distributions (canonical names) it is there for: cases that need none of them are judged elsewhere, though
+            it could. Empty: it is for all that it can run.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Lock:
     python: str
     platform: str
     pins: Mapping[str, str] = field(hash=False)
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,15 @@ def locks(folder: Path | None = None) -> dict[str, Lock]:
     Raises:
         UserError: a lock with a line that is no pin, or without its ``# python:`` header.
     """
-    folder = folder or Path(__file__).parent / "toolchains"
+    return _read_locks(folder) if folder else _packaged_locks()
+
+
+@functools.cache
+def _packaged_locks() -> dict[str, Lock]:
+    return _read_locks(Path(__file__).parent / "toolchains")
+
+
+def _read_locks(folder: Path) -> dict[str, Lock]:
     return {path.stem: _read_lock(path) for path in sorted(folder.glob("*.lock"))}
 
 
@@ -202,6 +213,43 @@ def unmet(toolchain: Toolchain, requires: Sequence[str]) -> list[str]:
 def can_run(toolchain: Toolchain, requires: Sequence[str]) -> bool:
     """Whether the toolchain is present and satisfies every requirement."""
     return toolchain.present and not unmet(toolchain, requires)
+
+
+def by_lock(toolchain: Toolchain, requires: Sequence[str]) -> bool:
+    """Whether cases with these requirements belong there: missing, or here in part, it is judged by its lock."""
+    from packaging.requirements import Requirement
+
+    lock = locks().get(toolchain.name)
+    if (
+        lock is not None
+        and lock.only
+        and not set(lock.only) & {_canonical(Requirement(text).name) for text in requires}
+    ):
+        return False
+    return not unmet(_whole(toolchain), requires)
+
+
+def lacking(toolchain: Toolchain, requires: Sequence[str]) -> str:
+    """Why the toolchain cannot run what has these requirements, and the command that mends it; empty where it can."""
+    if toolchain.missing:
+        return f"{toolchain.missing}: create it with `{toolchain.how}`"
+    wanting = unmet(toolchain, requires)
+    if not wanting:
+        return ""
+    from packaging.requirements import Requirement
+
+    pins = _whole(toolchain).versions
+    names = [_canonical(Requirement(text).name) for text in wanting]
+    install = [f"{name}=={pins[name]}" for name in dict.fromkeys(names) if name in pins]
+    lock = locks()[toolchain.name].path if toolchain.name in locks() else None
+    command = [toolchain.python, "-m", "pip", "install", *install, *(["-c", str(lock)] if lock else [])]
+    return f"toolchain {toolchain.name} lacks {', '.join(wanting)} here: install with `{shlex.join(command)}`"
+
+
+def _whole(toolchain: Toolchain) -> Toolchain:
+    """The toolchain with all that its lock pins."""
+    lock = locks().get(toolchain.name)
+    return toolchain if lock is None else replace(toolchain, versions={**lock.pins, **toolchain.versions})
 
 
 def distributions(python: str, folder: Path | None = None) -> dict[str, str]:
@@ -375,10 +423,15 @@ def _differences(lock: Lock, versions: Mapping[str, str], *, absent: bool = True
     found = []
     for name, pin in lock.pins.items():
         version = versions.get(name)
-        if name in _INSTALLERS or version == pin or (version is None and not absent):
+        if name in _INSTALLERS or _same(version, pin) or (version is None and not absent):
             continue
         found.append(f"{name} is {version or 'not installed'}, locked {pin}")
     return found
+
+
+def _same(version: str | None, pin: str) -> bool:
+    """Whether a version is the pinned one; a build of it (``2.13.0+cpu``) is."""
+    return version is not None and (version == pin or version.partition("+")[0] == pin)
 
 
 def _lock(name: str) -> Lock:
@@ -396,17 +449,18 @@ def _read_lock(path: Path) -> Lock:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         text = line.strip()
         if text.startswith("#"):
-            if found := re.fullmatch(r"# (python|platform): (.+)", text):
+            if found := re.fullmatch(r"# (python|platform|only): (.+)", text):
                 headers[found[1]] = found[2]
         elif text:
             name, _, version = text.partition("==")
             if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or not re.fullmatch(r"[A-Za-z0-9.+!]+", version):
                 raise UserError(f"{path}, line {number}: {text!r} is no pin: a lock has only name==version lines")
             pins[_canonical(name)] = version
+    only = tuple(_canonical(name) for name in headers.pop("only", "").split())
     if headers.keys() != {"python", "platform"} or not pins:
         raise UserError(f"{path} is no lock: it needs '# python:' and '# platform:' lines and name==version lines")
     target = headers["platform"]
-    return Lock(path.stem, path, _digest(headers["python"], target, pins), headers["python"], target, pins)
+    return Lock(path.stem, path, _digest(headers["python"], target, pins), headers["python"], target, pins, only)
 
 
 def _digest(python: str, target: str, pins: Mapping[str, str]) -> str:

@@ -109,6 +109,29 @@ def resolve(
     return Weights(source.name, str(path.resolve()), source.sha256)
 
 
+def of_file(path: Path, sources: Mapping[str, WeightsSource]) -> Weights:
+    """The weights of a network that is the file or folder ``path`` itself.
+
+    Its name is the first of ``sources``; where that has a sha256, the file must have it.
+
+    Raises:
+        UserError: it cannot be read, or has another hash.
+    """
+    source = next(iter(sources.values()))
+    try:
+        if path.is_dir():
+            files = sorted(each for each in path.rglob("*") if each.is_file())
+            lines = (f"{each.relative_to(path).as_posix()}\t{file_sha256(each)}\n" for each in files)
+            sha256 = hashlib.sha256("".join(lines).encode()).hexdigest()
+        else:
+            sha256 = file_sha256(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    if source.sha256 and source.sha256 != sha256:
+        raise UserError(f"{path} has the sha256 {sha256}, its contract says {source.sha256}: it is not the right file")
+    return Weights(path.name, str(path), sha256)
+
+
 def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes, hexadecimal."""
     digest = hashlib.sha256()

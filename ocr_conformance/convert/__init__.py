@@ -34,6 +34,8 @@ class HopSpec:
         params: JSON-able parameters, without the model.
         requires: requirements that the toolchain must meet (``tensorflow>=2.15``; tensorflow-cpu counts as that).
         needs_calibration: whether the hop reads the calibration set.
+        source: whether it builds the source network: its toolchain must meet the model's requirements, too.
+        preload: modules that a warm parent imports where it has no source framework to import.
     """
 
     name: str
@@ -42,6 +44,8 @@ class HopSpec:
     params: dict[str, Any]
     requires: tuple[str, ...]
     needs_calibration: bool = False
+    source: bool = False
+    preload: tuple[str, ...] = ()
 
 
 Plan = Callable[[str, Mapping[str, Any]], tuple[HopSpec, ...]]
@@ -55,9 +59,11 @@ class Route:
         name: as in a case string.
         summary: one line for ``--ocr-list``.
         framework: of the source models it starts from.
-        requires: every requirement that some hop of it has.
+        requires: every requirement that some hop of it has; with ``hands_over``, those after the source's own.
         plan: gives the hops of a mode, with all options set.
         options: options that a contract may set for the route, with their defaults.
+        hands_over: whether the source's own hops may run in another toolchain than the rest: what they make is a file
+            that the next hop can take anywhere (ONNX). The case's toolchain is that of the rest.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Route:
     requires: tuple[str, ...]
     plan: Plan
     options: Mapping[str, Any] = field(default_factory=dict)
+    hands_over: bool = False
 
     def hops(self, mode: str, options: Mapping[str, Any] | None = None) -> tuple[HopSpec, ...]:
         """The hops of ``mode``, first to last; the last one produces ``model.tflite``.
@@ -88,8 +95,9 @@ CALIBRATED = frozenset({"int8", "full-int8", "int16x8"})
 
 def _saved_model(unroll: bool) -> HopSpec:
     return HopSpec(
-        "saved-model", "ocr_conformance.convert.saved_model:export", "saved-model", {"unroll": unroll}, (TENSORFLOW,)
-    )
+        "saved-model", "ocr_conformance.convert.saved_model:export", "saved-model", {"unroll": unroll}, (TENSORFLOW,),
+        source=True,
+    )  # fmt: skip
 
 
 def _tf_lite(mode: str, select_tf_ops: bool) -> HopSpec:
@@ -100,6 +108,7 @@ def _tf_lite(mode: str, select_tf_ops: bool) -> HopSpec:
         {"mode": mode, "select_tf_ops": select_tf_ops},
         (TENSORFLOW,),
         needs_calibration=mode in CALIBRATED,
+        preload=(TENSORFLOW,),
     )
 
 
@@ -111,19 +120,79 @@ def _plan_tf_lite_unrolled(mode: str, options: Mapping[str, Any]) -> tuple[HopSp
     return _saved_model(unroll=True), _tf_lite(mode, options["select_tf_ops"])
 
 
-def _plan_litert_quantizer(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
-    to_float = (_saved_model(unroll=False), _tf_lite("float32", options["select_tf_ops"]))
-    if mode == "float32":
-        return to_float
-    quantize = HopSpec(
+def _quantize(mode: str, recipe: str = "all") -> HopSpec:
+    return HopSpec(
         f"litert-quantizer({mode})",
         "ocr_conformance.convert.litert_quantizer:quantize",
         "tflite",
-        {"mode": mode},
+        {"mode": mode, "recipe": recipe},
         ("litert-quantizer",),
         needs_calibration=mode in CALIBRATED,
     )
-    return (*to_float, quantize)
+
+
+def _plan_litert_quantizer(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+    to_float = (_saved_model(unroll=False), _tf_lite("float32", options["select_tf_ops"]))
+    return to_float if mode == "float32" else (*to_float, _quantize(mode))
+
+
+def _litert_torch(form: str, recipe: str = "all") -> Plan:
+    to_float = HopSpec(
+        "litert-torch", "ocr_conformance.convert.litert_torch:convert", "tflite", {"form": form}, ("litert-torch",),
+        source=True,
+    )  # fmt: skip
+
+    def plan(mode: str, _options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+        return (to_float,) if mode == "float32" else (to_float, _quantize(mode, recipe))
+
+    return plan
+
+
+def _onnx(exporter: str, opset: int, form: str) -> HopSpec:
+    return HopSpec(
+        f"onnx({exporter})",
+        "ocr_conformance.convert.onnx:export",
+        "onnx",
+        {"exporter": exporter, "opset": opset, "form": form},
+        ("onnx",),
+        source=True,
+    )
+
+
+def _onnx_tf(form: str) -> Plan:
+    to_tensorflow = HopSpec(
+        "saved-model(onnx-tf)", "ocr_conformance.convert.onnx_tf:convert", "saved-model", {}, ("onnx-tf", TENSORFLOW),
+        preload=(TENSORFLOW,),
+    )  # fmt: skip
+
+    def plan(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+        return _onnx("torchscript", 12, form), to_tensorflow, _tf_lite(mode, options["select_tf_ops"])
+
+    return plan
+
+
+def _onnx2tf(onnx: HopSpec, *, unroll: bool = False) -> Plan:
+    to_tensorflow = HopSpec(
+        "saved-model(onnx2tf)", "ocr_conformance.convert.onnx2tf:saved_model", "saved-model", {"unroll": unroll},
+        ("onnx2tf", TENSORFLOW), preload=(TENSORFLOW,),
+    )  # fmt: skip
+
+    def plan(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+        return onnx, to_tensorflow, _tf_lite(mode, options["select_tf_ops"])
+
+    return plan
+
+
+def _plan_onnx2tf_direct(mode: str, _options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+    direct = HopSpec(
+        f"onnx2tf-direct({mode})",
+        "ocr_conformance.convert.onnx2tf:direct",
+        "tflite",
+        {"mode": mode},
+        ("onnx2tf",),
+        needs_calibration=mode in CALIBRATED,
+    )
+    return _onnx("torchscript", 16, "source"), direct
 
 
 ROUTES: dict[str, Route] = {
@@ -152,6 +221,66 @@ ROUTES: dict[str, Route] = {
             (TENSORFLOW, "litert-quantizer"),
             _plan_litert_quantizer,
             {"select_tf_ops": False},
+        ),
+        *(
+            route
+            for form, suffix, opset, more in (
+                ("source", "", 16, ""),  # the first that has GridSample
+                ("portable", "-portable", 12, ", the network in its portable form"),
+            )
+            for route in (
+                Route(
+                    f"litert-torch{suffix}",
+                    f"torch.export -> litert-torch -> litert-quantizer{more}",
+                    "torch",
+                    ("litert-torch", "litert-quantizer"),
+                    _litert_torch(form),
+                ),
+                Route(
+                    f"onnx-tf{suffix}",
+                    f"ONNX (TorchScript exporter, opset 12) -> onnx-tf -> SavedModel -> TFLiteConverter{more}",
+                    "torch or ONNX",
+                    ("onnx-tf", TENSORFLOW),
+                    _onnx_tf(form),
+                    {"select_tf_ops": False},
+                    hands_over=True,
+                ),
+                Route(
+                    f"onnx2tf{suffix}",
+                    f"ONNX (TorchScript exporter) -> onnx2tf (tf_converter) -> SavedModel -> TFLiteConverter{more}",
+                    "torch or ONNX",
+                    ("onnx2tf", TENSORFLOW),
+                    _onnx2tf(_onnx("torchscript", opset, form)),
+                    {"select_tf_ops": False},
+                    hands_over=True,
+                ),
+            )
+        ),
+        Route(
+            "onnx2tf-unrolled",
+            "onnx2tf with the recurrent layers unrolled over time by onnx2tf itself",
+            "torch or ONNX",
+            ("onnx2tf", TENSORFLOW),
+            _onnx2tf(_onnx("torchscript", 16, "source"), unroll=True),
+            {"select_tf_ops": False},
+            hands_over=True,
+        ),
+        Route(
+            "onnx2tf-dynamo",
+            "onnx2tf, the ONNX file by the dynamo exporter (torch.export)",
+            "torch",
+            ("onnx2tf", TENSORFLOW),
+            _onnx2tf(_onnx("dynamo", 18, "source")),
+            {"select_tf_ops": False},
+            hands_over=True,
+        ),
+        Route(
+            "onnx2tf-direct",
+            "ONNX (TorchScript exporter) -> onnx2tf (flatbuffer_direct, quantized by itself)",
+            "torch or ONNX",
+            ("onnx2tf",),
+            _plan_onnx2tf_direct,
+            hands_over=True,
         ),
     )
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ocr_conformance.job import Job
-from ocr_conformance.model import KerasModel, TensorSpec, build
+from ocr_conformance.model import KerasModel, SavedModelSource, TensorSpec, build
+from ocr_conformance.runtime.saved_model import SavedModelSession
 
 SIGNATURE = "serving_default"
 
@@ -14,11 +16,13 @@ SIGNATURE = "serving_default"
 def export(job: Job) -> dict[str, Any]:
     """Write ``job.out/saved_model``: inputs and outputs bear the names that the model declares.
 
+    A SavedModel that is the source itself is wrapped in the same way.
+
     A fixed batch is what makes recurrent layers convert: with batch ``None`` the converter refuses them
     (``'tf.TensorListReserve' op requires element_shape to be static``).
 
     Params:
-        model: reference to a `KerasModel`.
+        model: reference to a `KerasModel` or a `SavedModelSource`.
         unroll: unroll its recurrent layers over time.
 
     Returns:
@@ -29,24 +33,48 @@ def export(job: Job) -> dict[str, Any]:
     """
     job.stage("source")
     started = time.perf_counter()
-    source: KerasModel = build(job.params["model"])
+    source: KerasModel | SavedModelSource = build(job.params["model"])
     import tensorflow as tf  # after the adapter, which may have to say which Keras TensorFlow shall bind
 
-    model = source.keras_model(unroll=job.params["unroll"])
+    inputs, outputs = source.inputs(), source.outputs()
+    if isinstance(source, SavedModelSource):
+        session = SavedModelSession(source.saved_model(), source)
+        call: Callable[..., list[Any]] = lambda *tensors: session.graph(tensors)  # noqa: E731
+        version = "none: the source is a SavedModel"
+    else:
+        model = source.keras_model(unroll=job.params["unroll"])
+        _compare("input", inputs, model.inputs)
+        _compare("output", outputs, model.outputs)
+        call, version = _keras_call(model), _keras_version(model)
     built = time.perf_counter()
 
     job.stage("export")
-    inputs, outputs = source.inputs(), source.outputs()
-    _compare("input", inputs, model.inputs)
-    _compare("output", outputs, model.outputs)
+
+    save_named(call, inputs, outputs, str(job.out / "saved_model"))
+    saved = time.perf_counter()
+    return {
+        "tensorflow": tf.__version__,
+        "keras": version,
+        "seconds": {"build": built - started, "save": saved - built},
+    }
+
+
+def save_named(
+    call: Callable[..., list[Any]], inputs: list[TensorSpec], outputs: list[TensorSpec], folder: str
+) -> None:
+    """Write a SavedModel with one signature: ``call`` with the names and the fixed shapes that a model declares.
+
+    Args:
+        call: takes TensorFlow tensors in the order of ``inputs``, gives them in that of ``outputs``.
+    """
+    import tensorflow as tf
 
     # A function of our own rather than model.export(): the same for Keras 3 and tf_keras, and the names are ours.
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[tf.TensorSpec(spec.shape, spec.dtype, spec.name) for spec in inputs], autograph=False
     )
     def serve(*tensors: Any) -> dict[str, Any]:
-        results = model(tensors[0] if len(tensors) == 1 else list(tensors), training=False)
-        listed = list(results.values()) if isinstance(results, dict) else tf.nest.flatten(results)
+        listed = call(*tensors)
         for spec, tensor in zip(outputs, listed, strict=True):
             tensor.set_shape(spec.shape)  # known to the model, lost where an op's shape depends on data
         return {spec.name: tensor for spec, tensor in zip(outputs, listed, strict=True)}
@@ -55,13 +83,17 @@ def export(job: Job) -> dict[str, Any]:
     # A SavedModel holds what can be reached from it. Not by way of the model: Keras 3 hides the states of its seed
     # generators (dropout in an LSTM), which the function captures although inference needs none.
     module.captured = list(serve.get_concrete_function().graph.variables)
-    tf.saved_model.save(module, str(job.out / "saved_model"), signatures={SIGNATURE: serve})
-    saved = time.perf_counter()
-    return {
-        "tensorflow": tf.__version__,
-        "keras": _keras_version(model),
-        "seconds": {"build": built - started, "save": saved - built},
-    }
+    tf.saved_model.save(module, folder, signatures={SIGNATURE: serve})
+
+
+def _keras_call(model: Any) -> Callable[..., list[Any]]:
+    def call(*tensors: Any) -> list[Any]:
+        import tensorflow as tf
+
+        results = model(tensors[0] if len(tensors) == 1 else list(tensors), training=False)
+        return list(results.values()) if isinstance(results, dict) else list(tf.nest.flatten(results))
+
+    return call
 
 
 def _compare(kind: str, declared: list[TensorSpec], actual: list[Any]) -> None:

@@ -36,12 +36,19 @@ def render(registry: Registry, width: int) -> str:
 
     rows = []
     for entry in registry.models.values():
-        for variant in ("", *entry.contract.variants):
+        for variant in (*entry.contract.plain, *entry.contract.variants):
             description = entry.contract.settings(variant)
             name = f"{entry.name}:{variant}" if variant else entry.name
             asked = "" if not variant or entry.contract.variants[variant].default else "on request; "
             where = _where(chains, description.requires)
-            rows.append((name, f"{asked}{description.summary}", "\n".join(description.routes), where))
+            rows.append(
+                (
+                    name,
+                    f"{asked}{description.summary}",
+                    "\n".join((*description.routes, *(f"{r} (on request)" for r in description.on_request))),
+                    where,
+                )
+            )
     show("models", ("model", "", "routes", "its framework"), rows)
     routes = [(route.name, route.summary, _where(chains, route.requires)) for route in registry.routes.values()]
     show("routes", ("route", "", "can run in"), routes)
@@ -52,11 +59,15 @@ def render(registry: Registry, width: int) -> str:
 
 
 def _where(chains: list[Toolchain], requires: tuple[str, ...]) -> str:
-    able = [chain for chain in chains if not toolchain.unmet(chain, requires)]
-    here = [chain.name for chain in able if chain.present]
+    able = [chain for chain in chains if toolchain.by_lock(chain, requires)]
+    here = [chain.name for chain in able if toolchain.can_run(chain, requires)]
     if here:
         return ", ".join(here)
-    return f"missing: {able[0].how}" if able else f"missing: needs {', '.join(requires)}"
+    return (
+        f"missing: {able[0].how or 'install ' + ' '.join(requires)}"
+        if able
+        else f"missing: needs {', '.join(requires)}"
+    )
 
 
 def _toolchain(chain: Toolchain) -> tuple[str, str, str]:

@@ -9,10 +9,47 @@ from ocr_conformance.runtime import tensors
 from ocr_conformance.runtime.source import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ocr_conformance.job import Job
-    from ocr_conformance.model import SourceModel
+    from ocr_conformance.model import SourceModel, Tensors
 
 SIGNATURE = "serving_default"
+
+
+class SavedModelSession:
+    """A SavedModel's ``serving_default``, fed and read by the names that the model declares (else by order)."""
+
+    def __init__(self, folder: str, model: SourceModel) -> None:
+        """Load.
+
+        Raises:
+            ValueError: there is no such signature, or another number of inputs or outputs than the model has.
+        """
+        import tensorflow as tf
+
+        self._tf = tf
+        self._loaded = tf.saved_model.load(folder)  # kept: its variables live as long as it does
+        if SIGNATURE not in self._loaded.signatures:
+            raise ValueError(f"the SavedModel has no signature {SIGNATURE!r}, only {sorted(self._loaded.signatures)}")
+        self.function = self._loaded.signatures[SIGNATURE]
+        feeds = list(self.function.structured_input_signature[1])
+        gives = list(self.function.structured_outputs)
+        self._inputs, self._outputs = model.inputs(), model.outputs()
+        order, _ = tensors.match([spec.name for spec in self._inputs], [[name] for name in feeds], "input")
+        self._feeds = [feeds[index] for index in order]
+        order, self.mapping = tensors.match([spec.name for spec in self._outputs], [[name] for name in gives], "output")
+        self._gives = [gives[index] for index in order]
+
+    def graph(self, arrays: Sequence[Any]) -> list[Any]:
+        """Outputs in the model's order of inputs in the model's order, as TensorFlow's tensors."""
+        answer = self.function(**dict(zip(self._feeds, arrays, strict=True)))
+        return [answer[name] for name in self._gives]
+
+    def __call__(self, sample: Tensors) -> Tensors:
+        """Outputs by declared name of arrays by declared name."""
+        given = self.graph([self._tf.constant(sample[spec.name]) for spec in self._inputs])
+        return {spec.name: value.numpy() for spec, value in zip(self._outputs, given, strict=True)}
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -25,36 +62,20 @@ def run(job: Job) -> dict[str, Any]:
         ``texts`` (see `tensors.decode`), ``runtime`` (name and version), ``mapping`` (names found by name or order).
 
     Raises:
-        ValueError: the SavedModel has no such signature, or another number of inputs or outputs than the model.
+        ValueError: see `SavedModelSession`.
     """
     model: SourceModel = build(job.params["model"])
     import tensorflow as tf
 
     job.stage("allocate")
-    loaded = tf.saved_model.load(str(job.inputs["artifact"] / "saved_model"))
-    if SIGNATURE not in loaded.signatures:
-        raise ValueError(f"the SavedModel has no signature {SIGNATURE!r}, only {sorted(loaded.signatures)}")
-    function = loaded.signatures[SIGNATURE]
-    feeds = list(function.structured_input_signature[1])
-    gives = list(function.structured_outputs)
-    feed_order, _ = tensors.match([s.name for s in model.inputs()], [[name] for name in feeds], "input")
-    give_order, mapping = tensors.match([s.name for s in model.outputs()], [[name] for name in gives], "output")
-
+    session = SavedModelSession(str(job.inputs["artifact"] / "saved_model"), model)
     job.stage("invoke")
     inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
-    results = []
-    for index in range(tensors.count(inputs)):
-        one = tensors.sample(inputs, index)
-        arguments = {feeds[i]: tf.constant(one[spec.name]) for i, spec in zip(feed_order, model.inputs(), strict=True)}
-        answer = function(**arguments)
-        results.append(
-            {spec.name: answer[gives[i]].numpy() for i, spec in zip(give_order, model.outputs(), strict=True)}
-        )
-    outputs = tensors.stack(results)
+    outputs = tensors.stack(session(tensors.sample(inputs, index)) for index in range(tensors.count(inputs)))
     tensors.save(job.out / "outputs.npz", tensors.as_float32(outputs))
     return {
         **tensors.decode(model, outputs),
         "runtime": f"tensorflow {tf.__version__}",
-        "mapping": mapping,
+        "mapping": session.mapping,
         "versions": versions(),
     }
