@@ -83,6 +83,8 @@ def _environment(workplace: Workplace) -> dict[str, str]:
     """The child's environment: what a process needs, what makes it repeatable, and nothing of the user's Python."""
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment |= {
+        # First the toolchain's own programs: onnx2tf calls onnxsim by name.
+        "PATH": os.pathsep.join((os.path.dirname(workplace.python), os.environ.get("PATH", os.defpath))),
         "PYTHONPATH": os.pathsep.join(workplace.path),
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",

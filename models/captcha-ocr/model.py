@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.named_weights import glorot, read_npz, uniform
-from ocr_conformance.convert.phone import open_8bit, resize_linear
+from ocr_conformance.convert.phone import gray_libpng, open_8bit, resize_linear
 from ocr_conformance.model import KerasModel, Recognizer, TensorSpec, Weights
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class CaptchaOCR(KerasModel, Recognizer):
         if image.mode in ("L", "1", "LA"):
             gray = np.asarray(image.convert("L"), np.float32)
         else:
-            gray = _gray(np.asarray(image.convert("RGB"), np.int32))
+            gray = gray_libpng(np.asarray(image.convert("RGB"))).astype(np.float32)
         resized = resize_linear(gray / np.float32(255), HEIGHT, WIDTH)
         return {"image": np.ascontiguousarray(resized.T[np.newaxis, :, :, np.newaxis])}
 
@@ -194,14 +194,3 @@ def _network(keras: Any, classes: int, *, unroll: bool, dropout: float) -> Any:
         x = layers.Bidirectional(lstm, name=name)(x)
     x = layers.Dense(classes, activation="softmax", name="dense2")(x)
     return keras.models.Model(image, x, name="captcha_ocr")
-
-
-def _gray(rgb: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    """Gray levels 0 to 255 as TensorFlow's PNG decoder makes them: BT.601 in 15 bit fixed point, rounded down.
-
-    ``png_set_rgb_to_gray(0.299, 0.587)``; found by trying all coefficients near those on random colors, TensorFlow 2.15
-    and 2.21.
-    """
-    import numpy as np
-
-    return ((rgb @ np.array([9797, 19234, 3737], np.int32)) >> 15).astype(np.float32)

@@ -436,12 +436,15 @@ class AttentionCell(nn.Module):
         self.rnn = nn.LSTMCell(inputs + classes, hidden)
 
     def forward(self, features: Tensor, previous: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        weights = self.score(torch.tanh(self.i2h(features) + self.h2h(h).unsqueeze(1))).softmax(1)
-        context = (weights.transpose(1, 2) @ features).squeeze(1)
-        fed = torch.cat([context, previous], 1)
+        scores = self.score(torch.tanh(self.i2h(features) + self.h2h(h).unsqueeze(1)))
         if self.form == "source":
-            state: tuple[Tensor, Tensor] = self.rnn(fed, (h, c))
+            context = (scores.softmax(1).transpose(1, 2) @ features).squeeze(1)
+            state: tuple[Tensor, Tensor] = self.rnn(torch.cat([context, previous], 1), (h, c))
             return state
+        # Over the last axis: litert-torch loses the batch axis of a folded constant in the first step, and a softmax
+        # over axis 1 then runs over one number (see the README).
+        context = (scores.squeeze(2).softmax(1).unsqueeze(1) @ features).squeeze(1)
+        fed = torch.cat([context, previous], 1)
         gates = functional.linear(fed, self.rnn.weight_ih, self.rnn.bias_ih)
         i, f, g, o = (gates + functional.linear(h, self.rnn.weight_hh, self.rnn.bias_hh)).chunk(4, 1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.ctc import greedy
-from ocr_conformance.convert.phone import gray_opencv, open_8bit, resize_bicubic
+from ocr_conformance.convert.phone import open_gray, resize_bicubic
 from ocr_conformance.model import Recognizer, TensorSpec, TorchModel, Weights
 
 if TYPE_CHECKING:
@@ -75,13 +75,8 @@ class EasyOCR(TorchModel, Recognizer):
     def phone_preprocess(self, path: str) -> Tensors:
         """The same in numpy; see the README for each step."""
         import numpy as np
-        from PIL import ImageOps
 
-        opened = ImageOps.exif_transpose(open_8bit(path))
-        if opened.mode in ("L", "1", "LA"):
-            gray = np.asarray(opened.convert("L"))
-        else:
-            gray = gray_opencv(np.asarray(opened.convert("RGB")))
+        gray = open_gray(path)
         height, width = gray.shape
         fitted = resize_bicubic(gray, HEIGHT, self._fitted(width, height)).astype(np.float32)
         return {"image": self._padded(fitted / np.float32(127.5) - np.float32(1))}

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.ctc import greedy
-from ocr_conformance.convert.phone import gray_opencv, open_8bit, resize_bicubic, resize_linear
+from ocr_conformance.convert.phone import open_8bit, open_gray, resize_bicubic, resize_linear
 from ocr_conformance.model import OnnxModel, Recognizer, SavedModelSource, TensorSpec
 
 if TYPE_CHECKING:
@@ -42,12 +42,10 @@ class FileRecognizer(Recognizer):
         from PIL import ImageOps
 
         r = self.reading
-        opened = ImageOps.exif_transpose(open_8bit(path))
         if r["color"] == "gray":
-            gray = opened.mode in ("L", "1", "LA")
-            planes = [np.asarray(opened.convert("L")) if gray else gray_opencv(np.asarray(opened.convert("RGB")))]
+            planes = [open_gray(path)]
         else:
-            rgb = np.asarray(opened.convert("RGB"))
+            rgb = np.asarray(ImageOps.exif_transpose(open_8bit(path)).convert("RGB"))
             planes = [rgb[..., index] for index in ((0, 1, 2) if r["color"] == "rgb" else (2, 1, 0))]
         height, width = planes[0].shape
         fitted = r["width"] if r["fit"] == "stretch" else min(math.ceil(r["height"] * width / height), r["width"])

@@ -120,12 +120,12 @@ def _plan_tf_lite_unrolled(mode: str, options: Mapping[str, Any]) -> tuple[HopSp
     return _saved_model(unroll=True), _tf_lite(mode, options["select_tf_ops"])
 
 
-def _quantize(mode: str, recipe: str = "all") -> HopSpec:
+def _quantize(mode: str, recipe: str = "all", dynamic: str = "") -> HopSpec:
     return HopSpec(
         f"litert-quantizer({mode})",
         "ocr_conformance.convert.litert_quantizer:quantize",
         "tflite",
-        {"mode": mode, "recipe": recipe},
+        {"mode": mode, "recipe": recipe, "dynamic": dynamic},
         ("litert-quantizer",),
         needs_calibration=mode in CALIBRATED,
     )
@@ -142,8 +142,10 @@ def _litert_torch(form: str, recipe: str = "all") -> Plan:
         source=True,
     )  # fmt: skip
 
-    def plan(mode: str, _options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
-        return (to_float,) if mode == "float32" else (to_float, _quantize(mode, recipe))
+    def plan(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+        if mode == "float32":
+            return (to_float,)
+        return to_float, _quantize(mode, recipe, options.get("dynamic_convolutions", ""))
 
     return plan
 
@@ -171,19 +173,22 @@ def _onnx_tf(form: str) -> Plan:
     return plan
 
 
-def _onnx2tf(onnx: HopSpec, *, unroll: bool = False) -> Plan:
+def _onnx2tf(
+    form: str = "source", exporter: str = "torchscript", opset: int | None = None, *, unroll: bool = False
+) -> Plan:
     to_tensorflow = HopSpec(
         "saved-model(onnx2tf)", "ocr_conformance.convert.onnx2tf:saved_model", "saved-model", {"unroll": unroll},
         ("onnx2tf", TENSORFLOW), preload=(TENSORFLOW,),
     )  # fmt: skip
 
     def plan(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+        onnx = _onnx(exporter, opset or options["opset"], form)
         return onnx, to_tensorflow, _tf_lite(mode, options["select_tf_ops"])
 
     return plan
 
 
-def _plan_onnx2tf_direct(mode: str, _options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+def _plan_onnx2tf_direct(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
     direct = HopSpec(
         f"onnx2tf-direct({mode})",
         "ocr_conformance.convert.onnx2tf:direct",
@@ -192,7 +197,7 @@ def _plan_onnx2tf_direct(mode: str, _options: Mapping[str, Any]) -> tuple[HopSpe
         ("onnx2tf",),
         needs_calibration=mode in CALIBRATED,
     )
-    return _onnx("torchscript", 16, "source"), direct
+    return _onnx("torchscript", options["opset"], "source"), direct
 
 
 ROUTES: dict[str, Route] = {
@@ -224,9 +229,9 @@ ROUTES: dict[str, Route] = {
         ),
         *(
             route
-            for form, suffix, opset, more in (
-                ("source", "", 16, ""),  # the first that has GridSample
-                ("portable", "-portable", 12, ", the network in its portable form"),
+            for form, suffix, more in (
+                ("source", "", ""),
+                ("portable", "-portable", ", the network in its portable form"),
             )
             for route in (
                 Route(
@@ -250,19 +255,27 @@ ROUTES: dict[str, Route] = {
                     f"ONNX (TorchScript exporter) -> onnx2tf (tf_converter) -> SavedModel -> TFLiteConverter{more}",
                     "torch or ONNX",
                     ("onnx2tf", TENSORFLOW),
-                    _onnx2tf(_onnx("torchscript", opset, form)),
-                    {"select_tf_ops": False},
+                    _onnx2tf(form, opset=12 if form == "portable" else None),
+                    {"select_tf_ops": False} | ({} if form == "portable" else {"opset": 12}),
                     hands_over=True,
                 ),
             )
+        ),
+        Route(
+            "litert-torch-scoped",
+            "litert-torch-portable, quantized by a recipe that spares what 8 bits spoil",
+            "torch",
+            ("litert-torch", "litert-quantizer"),
+            _litert_torch("portable", "scoped"),
+            {"dynamic_convolutions": ""},
         ),
         Route(
             "onnx2tf-unrolled",
             "onnx2tf with the recurrent layers unrolled over time by onnx2tf itself",
             "torch or ONNX",
             ("onnx2tf", TENSORFLOW),
-            _onnx2tf(_onnx("torchscript", 16, "source"), unroll=True),
-            {"select_tf_ops": False},
+            _onnx2tf(unroll=True),
+            {"select_tf_ops": False, "opset": 12},
             hands_over=True,
         ),
         Route(
@@ -270,7 +283,7 @@ ROUTES: dict[str, Route] = {
             "onnx2tf, the ONNX file by the dynamo exporter (torch.export)",
             "torch",
             ("onnx2tf", TENSORFLOW),
-            _onnx2tf(_onnx("dynamo", 18, "source")),
+            _onnx2tf("source", "dynamo", 18),
             {"select_tf_ops": False},
             hands_over=True,
         ),
@@ -280,6 +293,7 @@ ROUTES: dict[str, Route] = {
             "torch or ONNX",
             ("onnx2tf",),
             _plan_onnx2tf_direct,
+            {"opset": 12},
             hands_over=True,
         ),
     )

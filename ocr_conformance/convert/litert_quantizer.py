@@ -17,6 +17,11 @@ def quantize(job: Job) -> dict[str, Any]:
         mode: any of `ocr_conformance.cases.MODES` but ``float32``. ``int8`` and ``full-int8`` are the static a8w8
             recipe and differ in their I/O, float and int8; ``int16x8`` is a16w8 with float I/O. The recipe covers the
             ops that the quantizer supports; it leaves the others (LSTM kernels) float in every mode.
+        recipe: ``all`` (every op, as above) or ``scoped``: BATCH_MATMUL stays float in every mode (quantized with a
+            constant on its left it does not allocate), and ``int8`` quantizes convolutions statically and the rest
+            dynamically, so that what a recurrent part computes is not rounded at every step.
+        dynamic: with ``scoped``, a regular expression: convolutions whose output's name matches are quantized
+            dynamically in ``int8``, too. Empty: none.
 
     Returns:
         ``litert-quantizer`` (version), ``seconds`` per phase, ``bytes`` of the file, ``calibration_samples``.
@@ -31,9 +36,17 @@ def quantize(job: Job) -> dict[str, Any]:
     mode = job.params["mode"]
     job.stage("convert")
     started = time.perf_counter()
-    every_op = qtyping.TFLOperationName.ALL_SUPPORTED
+    op = qtyping.TFLOperationName
+    every_op = op.ALL_SUPPORTED
+    scoped = job.params["recipe"] == "scoped"
     recipe = RecipeManager()
-    if mode == "dynamic-range":
+    if scoped and mode == "int8":
+        recipe.add_dynamic_config(".*", every_op, num_bits=8)
+        for convolution in (op.CONV_2D, op.DEPTHWISE_CONV_2D):
+            recipe.add_static_config(".*", convolution, 8, 8)
+            if job.params["dynamic"]:  # later rules win
+                recipe.add_dynamic_config(job.params["dynamic"], convolution, num_bits=8)
+    elif mode == "dynamic-range":
         recipe.add_dynamic_config(".*", every_op, num_bits=8)
     elif mode == "float16":
         recipe.add_weight_only_config(".*", every_op, num_bits=16, algorithm_key=AlgorithmName.FLOAT_CASTING)
@@ -41,8 +54,10 @@ def quantize(job: Job) -> dict[str, Any]:
         recipe.add_static_config(".*", every_op, 16 if mode == "int16x8" else 8, 8)
         if mode != "full-int8":
             # The network's inputs and outputs are pseudo ops of their own.
-            for pseudo in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+            for pseudo in (op.INPUT, op.OUTPUT):
                 recipe.add_quantization_config(".*", pseudo, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if scoped:
+        recipe.add_quantization_config(".*", op.BATCH_MATMUL, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
     model = str(job.inputs["previous"] / "model.tflite")
     ranges, samples = None, 0

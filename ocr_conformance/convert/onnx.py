@@ -67,7 +67,7 @@ def _export(job: Job, source: TorchModel, path: str) -> dict[str, Any]:
     samples = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in source.inputs())
     dynamo = job.params["exporter"] == "dynamo"
     job.stage("export")
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the old exporter's own deprecation, the tracer's hints: hundreds of lines
         torch.onnx.export(
             network,

@@ -49,7 +49,7 @@ def saved_model(job: Job) -> dict[str, Any]:
     _convert(job, source, inside, "tf_converter", enable_rnn_unroll=job.params["unroll"])
     # It names its outputs output_0, output_1, ...: the same network again, with the names that the model declares.
     session = SavedModelSession(str(inside), source)
-    save_named(lambda *tensors: session.graph(tensors), source.inputs(), source.outputs(), str(job.out / "saved_model"))
+    save_named(session.graph, source.inputs(), source.outputs(), str(job.out / "saved_model"))
     import tensorflow as tf
 
     shutil.rmtree(inside)
@@ -113,8 +113,11 @@ def direct(job: Job) -> dict[str, Any]:
 def _convert(job: Job, source: SourceModel, folder: Path, backend: str, **more: Any) -> None:
     import onnx2tf
 
+    # A copy: onnx2tf simplifies the file in place, by the program `onnxsim` (of the toolchain, which is on PATH).
+    copy = job.out / "copy.onnx"
+    shutil.copyfile(job.inputs["previous"] / "model.onnx", copy)
     onnx2tf.convert(
-        input_onnx_file_path=str(job.inputs["previous"] / "model.onnx"),
+        input_onnx_file_path=str(copy),
         output_folder_path=str(folder),
         tflite_backend=backend,
         copy_onnx_input_output_names_to_tflite=True,
@@ -122,3 +125,4 @@ def _convert(job: Job, source: SourceModel, folder: Path, backend: str, **more: 
         verbosity="error",
         **more,
     )
+    copy.unlink()

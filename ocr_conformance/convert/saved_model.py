@@ -37,19 +37,19 @@ def export(job: Job) -> dict[str, Any]:
     import tensorflow as tf  # after the adapter, which may have to say which Keras TensorFlow shall bind
 
     inputs, outputs = source.inputs(), source.outputs()
+    call: Callable[..., list[Any]]
     if isinstance(source, SavedModelSource):
         session = SavedModelSession(source.saved_model(), source)
-        call: Callable[..., list[Any]] = lambda *tensors: session.graph(tensors)  # noqa: E731
-        version = "none: the source is a SavedModel"
+        call, version = session.graph, "none: the source is a SavedModel"
+        built = time.perf_counter()
+        job.stage("export")
     else:
         model = source.keras_model(unroll=job.params["unroll"])
+        call, version = _keras_call(model), _keras_version(model)
+        built = time.perf_counter()
+        job.stage("export")
         _compare("input", inputs, model.inputs)
         _compare("output", outputs, model.outputs)
-        call, version = _keras_call(model), _keras_version(model)
-    built = time.perf_counter()
-
-    job.stage("export")
-
     save_named(call, inputs, outputs, str(job.out / "saved_model"))
     saved = time.perf_counter()
     return {

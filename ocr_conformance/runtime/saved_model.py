@@ -9,8 +9,6 @@ from ocr_conformance.runtime import tensors
 from ocr_conformance.runtime.source import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ocr_conformance.job import Job
     from ocr_conformance.model import SourceModel, Tensors
 
@@ -41,14 +39,14 @@ class SavedModelSession:
         order, self.mapping = tensors.match([spec.name for spec in self._outputs], [[name] for name in gives], "output")
         self._gives = [gives[index] for index in order]
 
-    def graph(self, arrays: Sequence[Any]) -> list[Any]:
+    def graph(self, *arrays: Any) -> list[Any]:
         """Outputs in the model's order of inputs in the model's order, as TensorFlow's tensors."""
         answer = self.function(**dict(zip(self._feeds, arrays, strict=True)))
         return [answer[name] for name in self._gives]
 
     def __call__(self, sample: Tensors) -> Tensors:
         """Outputs by declared name of arrays by declared name."""
-        given = self.graph([self._tf.constant(sample[spec.name]) for spec in self._inputs])
+        given = self.graph(*(self._tf.constant(sample[spec.name]) for spec in self._inputs))
         return {spec.name: value.numpy() for spec, value in zip(self._outputs, given, strict=True)}
 
 

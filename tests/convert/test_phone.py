@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocr_conformance.convert.phone import open_8bit, resize_linear
+from ocr_conformance.convert.phone import gray_opencv, gray_pillow, open_8bit, resize_bicubic, resize_linear
 
 sizes = st.integers(1, 40)
 
@@ -45,3 +46,31 @@ def test_a_file_that_does_not_decode_is_named(tmp_path: Path) -> None:
     for name in ("bad.png", "missing.png"):
         with pytest.raises(ValueError, match=rf"{name} is not an image that can be read"):
             open_8bit(str(tmp_path / name))
+
+
+@given(sizes, sizes, sizes, sizes, st.integers(0, 2**32 - 1))
+def test_bicubic_is_pillow_s(h: int, w: int, height: int, width: int, seed: int) -> None:
+    """To the last bit, but for its rounding, along one axis; along both Pillow may take the other one first."""
+    noise = np.random.default_rng(seed).integers(0, 256, (h, w), np.uint8)
+    for size in ((height, w), (h, width)):
+        expected = np.asarray(Image.fromarray(noise).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+        assert np.abs(resize_bicubic(noise, *size).astype(int) - expected).max() <= 1
+
+
+def test_bicubic_of_both_axes_on_a_picture(shared: Callable[[str], Path]) -> None:
+    for path in sorted(shared("words/represent_data").glob("*.png"))[:20]:
+        gray = Image.open(path).convert("L")
+        expected = np.asarray(gray.resize((100, 32), Image.Resampling.BICUBIC)).astype(int)
+        difference = np.abs(resize_bicubic(np.asarray(gray), 32, 100) - expected)
+        assert difference.max() <= 12
+        assert (difference > 1).mean() <= 0.02
+
+
+def test_gray_to_the_last_bit() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    np.testing.assert_array_equal(gray_pillow(rgb), np.asarray(Image.fromarray(rgb).convert("L")))
+    if importlib.util.find_spec("cv2") is None:
+        pytest.skip("no OpenCV here: install the extra easyocr")
+    import cv2
+
+    np.testing.assert_array_equal(gray_opencv(rgb), cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
