@@ -35,8 +35,8 @@ HERE = ("here", "@here")
 LOCAL = "local"
 """Name of the environment pytest runs in, where it is none of the locked ones."""
 
-_INSTALLERS = frozenset({"pip", "setuptools", "wheel"})
-# Pinned, so that a toolchain is the same everywhere; not compared: an environment's own installer changes no hop.
+_BYSTANDERS = frozenset({"iniconfig", "pip", "pluggy", "pytest", "setuptools", "wheel"})
+# Pinned, so that a toolchain is the same everywhere (onnx2tf requires a pytest); not compared: they change no hop.
 
 _FRAMEWORKS = frozenset(
     {"ai-edge-litert", "litert-quantizer", "litert-torch", "onnx2tf", "tensorflow", "tensorflow-cpu", "torch"}
@@ -158,7 +158,7 @@ def here() -> Toolchain:
         # The lock with most of its pins present says most about what is installed.
         lock = max(matching, key=lambda lock: len(lock.pins.keys() & versions.keys()))
         return Toolchain(lock.name, sys.executable, lock.sha256, versions, is_here=True)
-    relevant = _CONVERTERS.union(*(lock.pins for lock in known.values())) - _INSTALLERS
+    relevant = _CONVERTERS.union(*(lock.pins for lock in known.values())) - _BYSTANDERS
     pins = {name: version for name, version in versions.items() if name in relevant}
     return Toolchain(LOCAL, sys.executable, _digest(python, _platform(), pins), versions, is_here=True)
 
@@ -423,7 +423,7 @@ def _differences(lock: Lock, versions: Mapping[str, str], *, absent: bool = True
     found = []
     for name, pin in lock.pins.items():
         version = versions.get(name)
-        if name in _INSTALLERS or _same(version, pin) or (version is None and not absent):
+        if name in _BYSTANDERS or _same(version, pin) or (version is None and not absent):
             continue
         found.append(f"{name} is {version or 'not installed'}, locked {pin}")
     return found

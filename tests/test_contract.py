@@ -312,9 +312,13 @@ def test_the_built_in_contracts_load_and_were_measured_with_their_default_weight
     found = contract.load(path)
     assert found.model.name == path.parent.name
     source = found.weights_sources()[found.default_weights]
-    measured = resolve(source.name, found.model.name, {source.name: source}, folder=path.parent, cache=path.parent)
+    if source.distribution:
+        sha256 = source.sha256  # the package may not be installed
+    else:
+        sources = {source.name: source}
+        sha256 = resolve(source.name, found.model.name, sources, folder=path.parent, cache=path.parent).sha256
     assert found.measured is not None
-    assert found.measured.weights_sha256 == measured.sha256
+    assert found.measured.weights_sha256 == sha256
 
 
 @pytest.mark.parametrize(
@@ -331,3 +335,67 @@ def test_other_weights_than_the_seeded_ones_keep_to_the_package_defaults(
     assert (trained.text, trained.tensors) == (package.text, package.tensors)
     assert seeded.text != trained.text
     assert (seeded.repeatability, seeded.latency) == (trained.repeatability, trained.latency)
+
+
+# --- models with variants only, variants by pattern, routes on request, networks that are a file
+
+
+def test_a_model_may_have_variants_only(tmp_path: Path) -> None:
+    path = tmp_path / "contract.toml"
+    path.write_text(BASE.replace('name = "m"', 'name = "m"\nplain = false'), encoding="utf-8")
+    found = contract.load(path)
+    assert (found.plain, found.has_variant(""), found.has_variant("ctc")) == ((), False, True)
+    path.write_text(BASE.replace('name = "m"', 'name = "m"\nplain = false').replace("[variants.ctc]", "[device.x]"))
+    with pytest.raises(UserError):
+        contract.load(path)
+
+
+def test_a_pattern_stands_for_many_variants(tmp_path: Path) -> None:
+    pattern = "[variants.wN]\nsummary = 'wider'\npattern = 'w[1-9][0-9]+'\ndefault = false\nalphabet = 'ab'\n"
+    found = load(tmp_path, pattern)
+    assert found.has_variant("w512")
+    assert not found.has_variant("wN")  # stands for others, is none
+    assert not found.has_variant("w512x")
+    assert found.settings("w512").alphabet == "ab"
+    with pytest.raises(UserError, match=r"variants.wN has a pattern: it needs default = false"):
+        load(tmp_path, pattern.replace("default = false\n", ""))
+
+
+def test_claims_may_name_routes_on_request(tmp_path: Path) -> None:
+    claim = "[[unsupported]]\nroute = 'onnx-tf'\nstage = 'export'\nkind = 'exception'\nwhy = 'no handler'\n"
+    with pytest.raises(UserError, match="route 'onnx-tf' matches no route of this model"):
+        load(tmp_path, claim)
+    path = tmp_path / "contract.toml"
+    path.write_text(BASE.replace('name = "m"', 'name = "m"\non_request = ["onnx-tf"]') + claim, encoding="utf-8")
+    found = contract.load(path)
+    assert found.model.all_routes == ("tf-lite", "litert-quantizer", "onnx-tf")
+
+
+READING = """
+[reading]
+input = "x"
+output = "y"
+layout = "NCHW"
+height = 32
+width = 100
+frames = 24
+"""
+
+
+def test_a_reading_needs_an_alphabet_and_whole_sizes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\[reading\] needs model.alphabet"):
+        load(tmp_path, READING)
+    alphabet = BASE.replace('name = "m"', 'name = "m"\nalphabet = "abc"')
+    path = tmp_path / "contract.toml"
+    path.write_text(alphabet + READING)
+    found = contract.load(path).reading
+    assert found is not None
+    assert (found.fit, found.color, found.blank) == ("stretch", "gray", "first")
+    for before, after, message in (
+        ("NCHW", "NCWH", "reading.layout"),
+        ("height = 32", "height = 0", "reading.height"),
+        ("frames = 24", "frame = 24", r"reading.frame: unknown key \(did you mean frames\?\)"),
+    ):
+        path.write_text(alphabet + READING.replace(before, after))
+        with pytest.raises(UserError, match=message):
+            contract.load(path)

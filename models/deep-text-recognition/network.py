@@ -196,7 +196,9 @@ class PaddedMaxPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.form == "source":
             return functional.max_pool2d(x, 2, (2, 1), (0, 1))
-        return functional.max_pool2d(functional.pad(x, (1, 1, 0, 0)), 2, (2, 1))
+        # Not functional.pad: quantizers and onnx-tf know a concatenation better than a padding by a value.
+        edge = torch.zeros(x.shape[0], x.shape[1], x.shape[2], 1)
+        return functional.max_pool2d(torch.cat([edge, x, edge], 3), 2, (2, 1))
 
 
 class VGG(nn.Module):

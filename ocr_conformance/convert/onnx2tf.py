@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import shutil
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.calibration import read_calibration
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ocr_conformance.job import Job
     from ocr_conformance.model import SourceModel
 
+COPY = "copy.onnx"
 _FILES = {
     "float32": "float32",
     "float16": "float16",
@@ -46,18 +49,48 @@ def saved_model(job: Job) -> dict[str, Any]:
     started = time.perf_counter()
     source: SourceModel = build(job.params["model"])
     inside = job.out / "onnx2tf"
-    _convert(job, source, inside, "tf_converter", enable_rnn_unroll=job.params["unroll"])
+    with _stopped_before_tflite():
+        _convert(job, source, inside, "tf_converter", enable_rnn_unroll=job.params["unroll"])
     # It names its outputs output_0, output_1, ...: the same network again, with the names that the model declares.
     session = SavedModelSession(str(inside), source)
     save_named(session.graph, source.inputs(), source.outputs(), str(job.out / "saved_model"))
     import tensorflow as tf
 
     shutil.rmtree(inside)
+    (job.out / COPY).unlink()
     return {
         "onnx2tf": importlib.metadata.version("onnx2tf"),
         "tensorflow": tf.__version__,
         "seconds": time.perf_counter() - started,
     }
+
+
+class _Enough(BaseException):
+    """The SavedModel is written."""
+
+
+@contextlib.contextmanager
+def _stopped_before_tflite() -> Iterator[None]:
+    """Stop onnx2tf where it begins to convert its SavedModel to TFLite, in float32 and in float16, asked or not.
+
+    That is the next hop's work, and for a network of 180 MB it takes 8 GB here.
+    """
+    import tensorflow as tf
+
+    def enough(*_: Any, **__: Any) -> None:
+        raise _Enough
+
+    makers = ("from_keras_model", "from_concrete_functions")
+    kept = {name: getattr(tf.lite.TFLiteConverter, name) for name in makers}
+    for name in makers:
+        setattr(tf.lite.TFLiteConverter, name, enough)
+    try:
+        yield
+    except _Enough:
+        pass
+    finally:
+        for name, function in kept.items():
+            setattr(tf.lite.TFLiteConverter, name, function)
 
 
 def direct(job: Job) -> dict[str, Any]:
@@ -102,6 +135,7 @@ def direct(job: Job) -> dict[str, Any]:
     artifact = job.out / "model.tflite"
     made[0].rename(artifact)
     shutil.rmtree(inside)
+    (job.out / COPY).unlink()
     return {
         "onnx2tf": importlib.metadata.version("onnx2tf"),
         "seconds": time.perf_counter() - started,
@@ -114,7 +148,7 @@ def _convert(job: Job, source: SourceModel, folder: Path, backend: str, **more: 
     import onnx2tf
 
     # A copy: onnx2tf simplifies the file in place, by the program `onnxsim` (of the toolchain, which is on PATH).
-    copy = job.out / "copy.onnx"
+    copy = job.out / COPY
     shutil.copyfile(job.inputs["previous"] / "model.onnx", copy)
     onnx2tf.convert(
         input_onnx_file_path=str(copy),
@@ -125,4 +159,3 @@ def _convert(job: Job, source: SourceModel, folder: Path, backend: str, **more: 
         verbosity="error",
         **more,
     )
-    copy.unlink()

@@ -34,6 +34,10 @@ Refuse = Callable[..., None]
         (["--ocr-route=tf-lite"], ["there is nothing to judge", "--ocr-route tf-lite"]),
         (["--ocr-model=reader", "--ocr-artifacts=pytest.ini"], ["--ocr-artifacts", "expected a folder"]),
         (["--ocr-model=reader", "--ocr-report=models.json"], ["--ocr-report", "this is a folder"]),
+        (["--ocr-model=onnx-file:lost.onnx"], ["--ocr-model onnx-file:lost.onnx", "there is no ONNX file"]),
+        (["--ocr-model=saved-model:models"], ["--ocr-model saved-model:models", "there is no SavedModel"]),
+        (["--ocr-model=onnx-file:pytest.ini"], ["expected a contract beside it, pytest.ini.toml or contract.toml"]),
+        (["--ocr-model=easyocr:wide"], ["--ocr-model easyocr:wide", "there is no such model"]),
     ],
 )  # fmt: skip
 def test_options(refuse: Refuse, downstream: Path, arguments: list[str], words: list[str]) -> None:
