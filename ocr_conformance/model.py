@@ -124,40 +124,19 @@ class TorchModel(SourceModel):
 
     def predict(self, inputs: Tensors) -> Tensors:
         """The network as shipped, in batches of 16."""
-        return torch_predict(self, inputs, 16)
+        from ocr_conformance.runtime import torch
+
+        return torch.predict(self, inputs)
 
     def predictor(self) -> Any:
         """What latency is measured against: the network as shipped on one sample, without gradients."""
-        import torch
+        from ocr_conformance.runtime import torch
 
-        network = self.torch_model()
-        names = [spec.name for spec in self.inputs()]
-
-        def call(sample: Tensors) -> Any:
-            with torch.inference_mode():
-                return network(*(torch.from_numpy(sample[name]) for name in names))
-
-        return call
+        return torch.predictor(self)
 
     def parameters(self) -> int:
         """Weight values, BatchNorm statistics included, counters not."""
         return sum(value.numel() for value in self.torch_model().state_dict().values() if value.is_floating_point())
-
-
-def torch_predict(model: TorchModel, inputs: Tensors, batch: int) -> Tensors:
-    """Run a model's network, as shipped, on ``[N, ...]`` arrays, ``batch`` samples at a time."""
-    import numpy as np
-    import torch
-
-    network = model.torch_model()
-    names = [spec.name for spec in model.inputs()]
-    results: list[list[Any]] = []
-    with torch.inference_mode():
-        for start in range(0, len(inputs[names[0]]), batch):
-            given = network(*(torch.from_numpy(inputs[name][start : start + batch]) for name in names))
-            results.append([tensor.numpy() for tensor in (given if isinstance(given, tuple) else (given,))])
-    outputs = [np.concatenate(column) for column in zip(*results, strict=True)]
-    return {spec.name: value for spec, value in zip(model.outputs(), outputs, strict=True)}
 
 
 class OnnxModel(SourceModel):

@@ -16,8 +16,10 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -57,6 +59,9 @@ def run_job(description: dict[str, Any]) -> None:
     job = Job(description["params"], inputs, out)
     job.stage("import")
     os.chdir(out)  # what a converter leaves in its working folder is its own
+    scratch = out / ".tmp"  # and so are its temporary files: a process that is left by os._exit tidies nothing
+    scratch.mkdir(exist_ok=True)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
     try:
         facts = resolve(description["function"])(job)
         result: dict[str, Any] = {"ok": True, "facts": facts}
@@ -65,6 +70,8 @@ def run_job(description: dict[str, Any]) -> None:
         frames = traceback.format_exception(type(error), error, error.__traceback__)
         sys.stderr.write("".join(frames))
         text = json.dumps({"ok": False, "type": type(error).__name__, "message": str(error)})
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     result_file = out / ".result.json"
     partial = out / ".result.part"
     partial.write_text(text)

@@ -248,3 +248,12 @@ def test_a_killed_engine_takes_its_jobs_along(worker_path: Path, jobs: str, tmp_
         wait_for(lambda: (out / ".stage").exists() and len(processes(mark)) == 2)  # the engine and the grandchild
         engine.send_signal(signal.SIGKILL)
     wait_for(lambda: not processes(mark) and not processes(str(worker_path)))
+
+
+def test_temporary_files_are_the_job_s_own_and_go_with_it(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = run("litters")
+    assert outcome.ok, outcome
+    left = Path(outcome.facts["left"])
+    assert left.parent.name == ".tmp"
+    assert left.is_relative_to(tmp_path)
+    assert not left.exists()
