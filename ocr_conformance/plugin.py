@@ -51,7 +51,7 @@ _VALUES = (
     ("threads", "N", "interpreter threads (1)"),
     ("cache", "DIR", "where artifacts and evidence are kept"),
     ("timeout", "SECONDS", "wall time of one job (900)"),
-    ("memory", "MB", "resident memory of one job (6144)"),
+    ("memory", "MB", "resident memory of one job (9216)"),
 )
 
 
