@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocr_conformance.convert.phone import gray_opencv, gray_pillow, open_8bit, resize_bicubic, resize_linear
+from ocr_conformance.convert.phone import gray_opencv, gray_pillow, open_8bit, open_gray, resize_bicubic, resize_linear
 
 sizes = st.integers(1, 40)
 
@@ -74,3 +74,24 @@ def test_gray_to_the_last_bit() -> None:
     import cv2
 
     np.testing.assert_array_equal(gray_opencv(rgb), cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_gray_files_as_opencv_reads_them(tmp_path: Path, suffix: str, mode: str) -> None:
+    if importlib.util.find_spec("cv2") is None:
+        pytest.skip("no OpenCV here: install the extra easyocr")
+    import cv2
+
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    path = tmp_path / f"word.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned
+    more = {"exif": exif, "quality": 90} if suffix == "jpg" else {}
+    Image.fromarray(noise).convert(mode).save(path, **more)
+    expected = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(int)
+    given = open_gray(str(path)).astype(int)
+    assert given.shape == expected.shape
+    # OpenCV's own conversion of a whole image is vectorised: the last bit of a few pixels differs.
+    assert np.abs(given - expected).max() <= (1 if suffix in ("bmp", "tif") else 0)
+    assert (given != expected).mean() < 0.01
