@@ -38,9 +38,7 @@ pad = -1.0
 
 def reading(layout: str = "NHWC", **changed: Any) -> dict[str, Any]:
     """What the engine hands to the adapter."""
-    import tomllib
-
-    from ocr_conformance.contract import Reading
+    from ocr_conformance.contract import Reading, tomllib
 
     return {**Reading(**tomllib.loads(CONTRACT.format(layout=layout))["reading"]).model_dump(), **changed}
 
