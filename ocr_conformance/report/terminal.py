@@ -86,7 +86,7 @@ def _table(cases: list[tuple[str, dict[str, Any]]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    drawn = Table(box=SIMPLE, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for number, heading in enumerate(table.COLUMNS):
         drawn.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
     for route, members in table.routes(cases).items():
