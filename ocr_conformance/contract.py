@@ -509,8 +509,8 @@ class Reading(_Table):
     mean: Number = 0.0
     std: Positive = 1.0
     """The network is fed ``(x / 255 - mean) / std``."""
-    pad: Number = 0.0
-    """The value of the filling, after that."""
+    pad: Number | Literal["edge"] = 0.0
+    """The value of the filling, after that; ``edge`` repeats the last column."""
     blank: Literal["first", "last"] = "first"
     """Where the CTC blank stands beside ``model.alphabet``."""
 

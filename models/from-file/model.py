@@ -27,8 +27,9 @@ class FileRecognizer(Recognizer):
         channels = 1 if r["color"] == "gray" else 3
         size = (r["height"], r["width"])
         shape = (1, channels, *size) if r["layout"] == "NCHW" else (1, *size, channels)
-        ends = sorted((value - r["mean"]) / r["std"] for value in (0.0, 1.0))
-        return [TensorSpec(r["input"], shape, "float32", min(ends[0], r["pad"]), max(ends[1], r["pad"]))]
+        values = [(value - r["mean"]) / r["std"] for value in (0.0, 1.0)]
+        values += [r["pad"]] if r["pad"] != "edge" else []
+        return [TensorSpec(r["input"], shape, "float32", min(values), max(values))]
 
     def outputs(self) -> list[TensorSpec]:
         return [TensorSpec(self.reading["output"], (1, self.reading["frames"], len(self.alphabet) + 1), "float32")]
@@ -51,8 +52,9 @@ class FileRecognizer(Recognizer):
         fitted = r["width"] if r["fit"] == "stretch" else min(math.ceil(r["height"] * width / height), r["width"])
         resized = np.stack([self._resize(plane, r["height"], fitted) for plane in planes])
         values = (resized / np.float32(255) - np.float32(r["mean"])) / np.float32(r["std"])
-        image = np.full((len(planes), r["height"], r["width"]), r["pad"], np.float32)
-        image[:, :, :fitted] = values
+        missing = ((0, 0), (0, 0), (0, r["width"] - fitted))
+        edge = r["pad"] == "edge"
+        image = np.pad(values, missing, "edge") if edge else np.pad(values, missing, constant_values=r["pad"])
         return {r["input"]: image[None] if r["layout"] == "NCHW" else image.transpose(1, 2, 0)[None]}
 
     def _resize(self, plane: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.float32]:

@@ -81,6 +81,9 @@ def test_an_image_becomes_the_input_as_the_contract_says(tmp_path: Path, layout:
     planes = image[0] if layout == "NCHW" else image[0].transpose(2, 0, 1)
     assert planes.shape == (1 if color == "gray" else 3, 8, 24)
     np.testing.assert_array_equal(planes[:, :, 12:], -1)  # 24x16 becomes 12x8
+    again = build(model("OnnxFile", tmp_path / "net.onnx", layout="NCHW", color=color, pad="edge"))
+    last = again.preprocess(str(tmp_path / "red.png"))["image"][0]
+    np.testing.assert_array_equal(last[:, :, 12:], np.repeat(last[:, :, 11:12], 12, axis=2))
     expected = {"gray": [76], "rgb": [255, 0, 0], "bgr": [0, 0, 255]}[color]
     np.testing.assert_allclose(planes[:, 4, 4], [(value / 255 - 0.5) / 0.5 for value in expected], atol=2.1 / 255)
 
