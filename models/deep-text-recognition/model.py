@@ -124,8 +124,8 @@ _GAINS = {
     "weight_ih": 2.0,
     "weight_hh": 0.7,
     "fc2": 0.02,
-    ".layer": 1.5,
-    "ConvNet.conv": 1.5,
+    ".layer": 1.2,
+    "ConvNet.conv": 1.2,
     "": 2.4,
 }
 """By a part of the name, the first that is found: larger than Glorot's where activations would die away, smaller in the

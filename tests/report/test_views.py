@@ -197,7 +197,7 @@ def test_models_without_a_passed_mode(cases: list[tuple[str, Verdict]], models: 
 
 def test_the_record_keeps_the_engines_order(downstream: Path, tmp_path: Path) -> None:
     registry = Registry.built_in()
-    registry.add_route(cast(Any, SimpleNamespace(name="pack", requires=())))
+    registry.add_route(cast(Any, SimpleNamespace(name="pack", requires=(), hands_over=False)))
     registry.add_models(downstream / "models")
     settings = Settings(models=("reader",), modes=("float32", "int8"), cache=tmp_path / "c")
     with Engine(settings, registry) as engine:
