@@ -192,9 +192,13 @@ class Registry:
                 f"{source.parent}, that says how images are fed and texts read (docs/own-models.md)"
             )
         contract = load(found, {"model": known.defaults, "weights": {"file": {"recipe": kind}}})
-        if contract.reading is None:
+        own = contract.model.adapter != known.defaults["adapter"]
+        if contract.reading is None and not own:
             raise UserError(f"{found}: this key is missing: [reading], how images are fed and texts read")
-        entry = ModelEntry(source.parent, contract, False, source, resources.folder("models") / "from-file")
+        code = None if own else resources.folder("models") / "from-file"
+        entry = ModelEntry(source.parent, contract, False, source, code)
+        if not entry.adapter_file.is_file():
+            raise UserError(f"{contract.where}, model.adapter: there is no {entry.adapter_file}")
         taken = self.models.setdefault(entry.name, entry)
         if taken.file != source:
             raise UserError(f"two models are named {entry.name!r}: {taken.folder} and {source}; rename one")

@@ -61,6 +61,17 @@ def test_the_contract_is_found_beside_the_file_and_has_defaults(tmp_path: Path) 
     assert entry.contract.model.requires == ("onnxruntime", "onnx")
     assert entry.adapter_file.is_file()
     assert registry.variants([f"onnx-file:{tmp_path}/net.onnx"]) == [(entry, "")]  # named twice: one model
+    own = CONTRACT.partition("[reading]")[0].replace('"mine"', '"own"\nadapter = "reads.py:Mine"')
+    (tmp_path / "own.onnx").write_bytes(b"x")
+    (tmp_path / "own.toml").write_text(own)
+    with pytest.raises(UserError, match=r"model.adapter: there is no .*reads\.py"):
+        registry.variants([f"onnx-file:{tmp_path}/own.onnx"])
+    (tmp_path / "reads.py").write_text("")
+    ((entry, _),) = registry.variants([f"onnx-file:{tmp_path}/own.onnx"])
+    assert entry.adapter_file == tmp_path / "reads.py"
+    (tmp_path / "own.toml").write_text(own.replace('adapter = "reads.py:Mine"', ""))
+    with pytest.raises(UserError, match=r"this key is missing: \[reading\]"):
+        Registry.built_in().variants([f"onnx-file:{tmp_path}/own.onnx"])
     (tmp_path / "other.onnx").write_bytes(b"y")
     (tmp_path / "contract.toml").write_text(CONTRACT.format(layout="NCHW"))
     with pytest.raises(UserError, match="two models are named 'mine'"):
