@@ -63,7 +63,7 @@ def test_a_users_file_that_does_not_fit_is_one_sentence(judge: Judge, tmp_path: 
         f"--ocr-weights={tmp_path}/mine.pth",
     )  # fmt: skip
     assert run.status == 1
-    assert "weights mine.pth: not a readable .pth file" in " ".join(run.text.split())
+    assert "weights mine.pth: no file of torch.save" in " ".join(run.text.split())
     assert "Traceback" not in run.text
 
 
@@ -78,7 +78,7 @@ def test_three_toolchains_in_one_matrix(judge: Judge, tmp_path: Path, monkeypatc
         subprocess.run(adopt, check=True, capture_output=True)
     selected = (
         f"--ocr-model={SMALL}", "--ocr-route=litert-torch", "--ocr-route=onnx-tf", "--ocr-route=onnx2tf",
-        "--ocr-mode=float32", "--ocr-mode=dynamic-range", *CHECKS,
+        "--ocr-mode=float32", "--ocr-mode=dynamic-range", "--ocr-check=conversion", "--ocr-check=tensors",
     )  # fmt: skip
     run = judge(*selected)
     assert run.status == 0, run.text
