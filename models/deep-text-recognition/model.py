@@ -124,12 +124,17 @@ _GAINS = {
     "weight_ih": 2.0,
     "weight_hh": 0.7,
     "fc2": 0.02,
+    "wf_u": 1.5,
+    "wgf_u": 1.5,
+    "wr_x": 0.5,
+    "wgr_x": 0.5,
     ".layer": 1.2,
     "ConvNet.conv": 1.2,
     "": 2.4,
 }
 """By a part of the name, the first that is found: larger than Glorot's where activations would die away, smaller in the
-ResNet, whose shortcuts add up, and sharp at the end, so that different images read differently."""
+ResNet, whose shortcuts add up, and in what the RCNN feeds back, and sharp at the end: different images read differently.
+"""
 
 
 def _gain(name: str) -> float:

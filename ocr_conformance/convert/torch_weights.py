@@ -53,11 +53,11 @@ def load_state_dict(network: nn.Module, path: str) -> None:
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    if "weights_only" in text or "Weights only" in text:
-        return (
-            "it holds more than tensors (a pickled object, or code), which is refused and was not run: "
-            "save the state dict alone, torch.save(network.state_dict(), FILE)"
-        )
+    save = "save the state dict alone, torch.save(network.state_dict(), FILE)"
+    if "Unsupported operand" in text:  # of the pickle machine: no pickle, or one by another protocol than torch.save's
+        return f"no file of torch.save that can be read without running what it holds: {save}"
+    if "Weights only load failed" in text:
+        return f"it holds more than tensors (a pickled object, or code), which is refused and was not run: {save}"
     first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
     return f"not a readable .pth file ({first})"
 
