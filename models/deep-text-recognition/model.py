@@ -133,7 +133,7 @@ _GAINS = {
     "": 2.4,
 }
 """By a part of the name, the first that is found: larger than Glorot's where activations would die away, smaller in the
-ResNet, whose shortcuts add up, and in what the RCNN feeds back, and sharp at the end: different images read differently.
+ResNet, whose shortcuts add up, and in what the RCNN feeds back, and sharp at the end: images then read differently.
 """
 
 
