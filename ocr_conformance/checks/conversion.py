@@ -29,7 +29,9 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
             f"(stage {stage}, after {outcome.seconds:.1f} s, peak {_words.size(outcome.peak_bytes)})"
         )
         data = {"hop": hop, "stage": stage, "kind": outcome.kind, "outcome": outcome.message, "seen": outcome.seen}
-        return CheckResult("conversion", "failed", message, values, outcome.tail, data)
+        # What an adapter says of the user's weights or images is one sentence; the way there is of no use to him.
+        said = outcome.stage == "source" and outcome.message.startswith("ValueError: ")
+        return CheckResult("conversion", "failed", message, values, () if said else outcome.tail, data)
     if not evidence.hops and evidence.run is None:
         return CheckResult("conversion", "skipped", "nothing was converted or run")
     done = []

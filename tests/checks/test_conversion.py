@@ -36,6 +36,23 @@ def test_failed_names_hop_stage_kind_and_last_words(reading: MakeEvidence, kind:
     assert (result.data["kind"], result.data["stage"]) == (kind, "convert")
 
 
+@pytest.mark.parametrize(
+    ("stage", "message", "details"),
+    [
+        ("source", "ValueError: weights mine.pth: no 'fc'", ()),  # what an adapter says of the user's file is enough
+        ("source", "AttributeError: 'Net' has no 'fc'", ("last words",)),
+        ("export", "ValueError: the model declares 2 outputs", ("last words",)),
+    ],
+)
+def test_what_an_adapter_says_of_a_user_s_file_comes_without_its_traceback(
+    reading: MakeEvidence, stage: str, message: str, details: tuple[str, ...]
+) -> None:
+    evidence = reading([[1.0]], [[1.0]])
+    failed = replace(SEGFAULT, kind="exception", stage=stage, message=message)
+    evidence.hops, evidence.run = (Hop("litert-torch", failed),), None
+    assert CHECKS["conversion"](evidence, Limits()).details == details
+
+
 def test_an_artifact_that_does_not_run_is_a_failed_conversion(reading: MakeEvidence) -> None:
     evidence = reading([[1.0]], [[1.0]])
     evidence.run = replace(SEGFAULT, kind="exception", stage="invoke", message="RuntimeError: variable != nullptr")
