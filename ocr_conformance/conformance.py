@@ -106,7 +106,7 @@ class Source:
     @property
     def code_sha256(self) -> str:
         """Hash of the adapter's Python files, and those it uses of other models."""
-        return _code_sha256(tuple(self.entry.python_files))
+        return _code_sha256(self.entry.python_files)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,15 +110,15 @@ class ModelEntry:
         """The model's name in case strings."""
         return self.contract.model.name
 
-    @property
-    def python_files(self) -> list[tuple[str, Path]]:
+    @functools.cached_property
+    def python_files(self) -> tuple[tuple[str, Path], ...]:
         """The adapter's Python files and those of the models it uses, by path below the folder of all models."""
         folders = (self.code_folder, *(self.folder.parent / name for name in self.contract.model.uses))
-        return [
+        return tuple(
             (f"{folder.name}/{path.relative_to(folder)}", path)
             for folder in folders
             for path in sorted(folder.rglob("*.py"))
-        ]
+        )
 
     @property
     def code_folder(self) -> Path:

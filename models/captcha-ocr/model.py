@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ocr_conformance.convert.ctc import greedy
 from ocr_conformance.convert.named_weights import glorot, read_npz, uniform
 from ocr_conformance.convert.phone import gray_libpng, open_8bit, resize_linear
 from ocr_conformance.model import KerasModel, Recognizer, TensorSpec, Weights
@@ -102,13 +103,8 @@ class CaptchaOCR(KerasModel, Recognizer):
 
     def decode(self, outputs: Tensors) -> list[str]:
         """Greedy CTC as the example's ``decode_batch_predictions``: best class per frame, repeats merged, no blanks."""
-        import numpy as np
-
-        texts = []
-        for frames in outputs["probabilities"].argmax(axis=-1):
-            kept = frames[np.insert(frames[1:] != frames[:-1], 0, True)]
-            texts.append("".join(self.alphabet[index] for index in kept if index < len(self.alphabet))[:LABEL_LENGTH])
-        return texts
+        texts = greedy(outputs["probabilities"].argmax(axis=-1), self.alphabet, blank_first=False)
+        return [text[:LABEL_LENGTH] for text in texts]
 
     def parameters(self) -> int:
         import math

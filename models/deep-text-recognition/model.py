@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from ocr_conformance.convert.ctc import greedy
 from ocr_conformance.convert.phone import gray_pillow, open_8bit, resize_bicubic
 from ocr_conformance.model import Recognizer, TensorSpec, TorchModel, Weights
 
@@ -89,8 +90,6 @@ class DeepTextRecognition(TorchModel, Recognizer):
 
     def decode(self, outputs: Tensors) -> list[str]:
         """Best class per frame: CTC merges repeats and drops the blank (0), attention stops at the mark ``[s]`` (1)."""
-        from ocr_conformance.convert.ctc import greedy
-
         best = outputs["scores"].argmax(axis=-1)
         if not self.attention:
             return greedy(best, self.alphabet)

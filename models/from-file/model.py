@@ -85,8 +85,7 @@ class FileRecognizer(Recognizer):
     def predict(self, inputs: Tensors) -> Tensors:
         from ocr_conformance.runtime import tensors
 
-        call = self.predictor()
-        return tensors.stack(call(tensors.sample(inputs, index)) for index in range(tensors.count(inputs)))
+        return tensors.one_by_one(self.predictor(), inputs)
 
 
 class OnnxFile(OnnxModel, FileRecognizer):

@@ -215,7 +215,7 @@ def run(job: Job) -> dict[str, Any]:
     session = _session(job, model, inputs, threads)
 
     job.stage("invoke")
-    outputs = tensors.stack(session(tensors.sample(inputs, index)) for index in range(tensors.count(inputs)))
+    outputs = tensors.one_by_one(session, inputs)
     tensors.save(job.out / "outputs.npz", outputs)
     described_inputs = [
         {**declared, "declared_as": spec.name}

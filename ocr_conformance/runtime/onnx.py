@@ -63,7 +63,7 @@ def run(job: Job) -> dict[str, Any]:
     session = OnnxSession(str(job.inputs["artifact"] / ARTIFACT), model)
     job.stage("invoke")
     inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
-    outputs = tensors.stack(session(tensors.sample(inputs, index)) for index in range(tensors.count(inputs)))
+    outputs = tensors.one_by_one(session, inputs)
     tensors.save(job.out / "outputs.npz", tensors.as_float32(outputs))
     return {
         **tensors.decode(model, outputs),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocr_conformance.model import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ocr_conformance.model import Tensors
 
@@ -55,6 +55,11 @@ def sample(tensors: Tensors, index: int) -> Tensors:
 def count(tensors: Tensors) -> int:
     """Number of samples N of stacked arrays."""
     return len(next(iter(tensors.values())))
+
+
+def one_by_one(call: Callable[[Tensors], Tensors], inputs: Tensors) -> Tensors:
+    """What ``call`` gives for each sample ``[1, ...]`` of stacked arrays, stacked."""
+    return stack(call(sample(inputs, index)) for index in range(count(inputs)))
 
 
 def as_float32(tensors: Tensors) -> Tensors:
