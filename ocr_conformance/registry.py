@@ -112,12 +112,16 @@ class ModelEntry:
 
     @functools.cached_property
     def python_files(self) -> tuple[tuple[str, Path], ...]:
-        """The adapter's Python files and those of the models it uses, by path below the folder of all models."""
+        """The adapter's Python files and those of the models it uses, by path below the folder of all models.
+
+        A folder ``training`` beside an adapter is none of it: no job needs it, and evidence outlives its changes.
+        """
         folders = (self.code_folder, *(self.folder.parent / name for name in self.contract.model.uses))
         return tuple(
             (f"{folder.name}/{path.relative_to(folder)}", path)
             for folder in folders
             for path in sorted(folder.rglob("*.py"))
+            if path.relative_to(folder).parts[0] != "training"
         )
 
     @property
