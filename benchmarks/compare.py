@@ -4,6 +4,7 @@
 ``python benchmarks/compare.py judge MODEL [pytest options]`` runs a matrix cold, then warm, then as one bare process
 that calls the same conversions and invokes one after the other, without isolation, cache or checks. Conversions that
 take a process down are left out of the bare run (it would end there), which favours it.
+``python benchmarks/compare.py invoke A.tflite B.tflite ...`` times invokes of artifacts with the same inputs, in turns.
 
 Run it on a quiet machine, in an environment with the frameworks (``pip install -e ".[keras-ocr,test]"``).
 """
@@ -33,6 +34,9 @@ def main() -> None:
     judged.add_argument("model")
     judged.add_argument("--keep", type=Path, help="use this cache folder and keep it")
     judged.set_defaults(run=judge)
+    artifacts = commands.add_parser("invoke")
+    artifacts.add_argument("files", nargs="+", type=Path)
+    artifacts.set_defaults(run=invoke)
     one = commands.add_parser("bare")
     one.add_argument("settings", type=Path)
     one.set_defaults(run=bare)
@@ -93,6 +97,32 @@ def judge(options: argparse.Namespace) -> None:
             print(f"bare {dict(environment)}: {seconds:.1f} s, peak memory {highest / 2**20:.0f} MB", flush=True)
             spent["bare"] += seconds
         print(f"cold / bare {spent['cold'] / spent['bare']:.2f}   warm / cold {spent['warm'] / spent['cold']:.3f}")
+
+
+def invoke(options: argparse.Namespace) -> None:
+    """Processor time of one invoke, 1 thread, state reset before each; inputs drawn from [0, 1)."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreters = [Interpreter(str(path), num_threads=1) for path in options.files]
+    spent: list[list[float]] = [[] for _ in interpreters]
+    random = np.random.default_rng(0)
+    for interpreter in interpreters:
+        interpreter.allocate_tensors()
+    for number in range(10 * _ROUNDS + 1):
+        for interpreter, times in zip(interpreters, spent, strict=True):
+            interpreter.reset_all_variables()
+            for detail in interpreter.get_input_details():
+                interpreter.set_tensor(detail["index"], random.random(detail["shape"], np.float32))
+            started = time.process_time()
+            interpreter.invoke()
+            if number:
+                times.append(1e3 * (time.process_time() - started))
+    first = statistics.median(spent[0])
+    for path, times in zip(options.files, spent, strict=True):
+        median = statistics.median(times)
+        kilobytes = path.stat().st_size / 1024
+        print(f"{path}: {kilobytes:.0f} KB, {median:.2f} ms (median of {len(times)}), {median / first:.3f}x the first")
 
 
 def _by_environment(cases: list[str]) -> dict[tuple[tuple[str, str], ...], list[str]]:
