@@ -28,7 +28,7 @@ class WeightsSource:
     Attributes:
         name: what ``--ocr-weights`` calls it: ``seeded``, ``shipped``, ``pretrained``, ...
         sha256: hash that the file must have; empty for ``recipe``.
-        licence: SPDX expression or a sentence, shown in the header.
+        licence: SPDX expression or a sentence; for readers of the contract.
         path: a file that ships in the model's folder.
         url: a file to download once into the user's cache.
         distribution, file: an installed distribution (``name==version``) and a file in it, as its RECORD names it.

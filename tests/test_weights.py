@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import socket
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,47 +12,18 @@ import pytest
 from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.weights import WeightsSource, choice, file_sha256, resolve
 
+from .conftest import Server
+
 DATA = bytes(range(256)) * 4096
 SHA = hashlib.sha256(DATA).hexdigest()
 
 
-class Server(ThreadingHTTPServer):
-    """Serves DATA at /weights.h5, half of it at /cut.h5, something else at /wrong.h5, 404 elsewhere."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[str] = []
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{path}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        assert isinstance(self.server, Server)
-        self.server.asked.append(self.path)
-        body = {"/weights.h5": DATA, "/cut.h5": DATA, "/wrong.h5": b"a page of the proxy"}.get(self.path)
-        if body is None:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if self.path == "/cut.h5" else body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a test's output is its own."""
-
-
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+def server(server: Server) -> Server:
+    """Serves DATA at /weights.h5, half of it at /cut.h5, something else at /wrong.h5, 404 elsewhere."""
+    server.pages = {"/weights.h5": DATA, "/cut.h5": DATA, "/wrong.h5": b"a page of the proxy"}
+    server.cut = {"/cut.h5"}
+    return server
 
 
 def pretrained(url: str, sha256: str = SHA) -> dict[str, WeightsSource]:
