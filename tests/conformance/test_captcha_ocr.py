@@ -45,7 +45,11 @@ def test_fused_lstms_keep_their_state(judge: Judge) -> None:
     assert "in the first invoke and is" in leak["message"]
     assert run.value("captcha-ocr:tf-keras/tf-lite/float32", "repeatability", "without_reset") > 0.05
     assert run.value("captcha-ocr:tf-keras/tf-lite/float32", "repeatability", "max_abs") < 1e-5
-    assert run.check("captcha-ocr:tf-keras/tf-lite/float32", "tensors")["verdict"] == "passed"
+    # The texts are the source's all the same, though the converter clips the cells of the shipped weights.
+    clipped = run.check("captcha-ocr:tf-keras/tf-lite/float32", "tensors")
+    assert clipped["verdict"] == "unsupported"
+    assert "cell_clip" in clipped["message"]
+    assert run.value("captcha-ocr:tf-keras/tf-lite/float32", "text", "agreement") == 1.0
 
 
 @pytest.fixture
