@@ -106,12 +106,12 @@ def invoke(options: argparse.Namespace) -> None:
 
     interpreters = [Interpreter(str(path), num_threads=1) for path in options.files]
     spent: list[list[float]] = [[] for _ in interpreters]
-    random = np.random.default_rng(0)
     for interpreter in interpreters:
         interpreter.allocate_tensors()
     for number in range(10 * _ROUNDS + 1):
         for interpreter, times in zip(interpreters, spent, strict=True):
             interpreter.reset_all_variables()
+            random = np.random.default_rng(number)  # the same picture for all of a round
             for detail in interpreter.get_input_details():
                 interpreter.set_tensor(detail["index"], random.random(detail["shape"], np.float32))
             started = time.process_time()
