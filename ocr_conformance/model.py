@@ -1,7 +1,7 @@
 """The interface between a source model and the engine. Runs in child processes only, beside the framework.
 
-A model folder's ``model.py`` defines a subclass of `Recognizer`. Frameworks are imported inside methods, never at the
-top: a child process that only needs the preprocessing should not pay for the network.
+A model folder's ``model.py`` defines a subclass of `Recognizer` or `Detector`. Frameworks are imported inside methods,
+never at the top: a child process that only needs the preprocessing should not pay for the network.
 """
 
 from __future__ import annotations
@@ -92,6 +92,29 @@ class Recognizer(SourceModel):
     @abc.abstractmethod
     def decode(self, outputs: Tensors) -> list[str]:
         """Text per sample from (de-quantized) outputs whose first axis is the sample, as the source library decodes."""
+
+
+class Detector(SourceModel):
+    """Finds text in a scene."""
+
+    @abc.abstractmethod
+    def boxes(self, outputs: Tensors, sizes: list[tuple[int, int]]) -> list[list[list[list[float]]]]:
+        """Polygons per sample from (de-quantized) outputs whose first axis is the sample, as the source library does.
+
+        Args:
+            outputs: maps by declared name, float32 ``[N, ...]``. Whatever numbers a broken network gives, NaN and
+                infinity included, the answer is boxes or none.
+            sizes: (height, width) of each original image in pixels, turned as its EXIF orientation says
+                (`ocr_conformance.convert.scenes.read_rgb` gives such an image).
+
+        Returns:
+            For each sample its polygons: four points ``[x, y]``, clockwise from the top left one of the text, in pixels
+            of the original image (x to the right, y down, 0 the left or upper edge). They may reach beyond its border.
+            A sample without text has none.
+
+        Raises:
+            ValueError: there are more or fewer samples than sizes.
+        """
 
 
 class KerasModel(SourceModel):

@@ -1,0 +1,137 @@
+"""Reading scenes, fitting them on a canvas, and the way back for polygons."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ocr_conformance.convert.scenes import clockwise, fit, letterbox, phone_letterbox, read_rgb
+
+lengths = st.integers(1, 12_000)
+sides = st.integers(1, 64).map(lambda number: 32 * number)
+needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed")
+
+NOISE = np.random.default_rng(0).integers(0, 256, (6, 9, 4), np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr", "HSV"])
+def test_every_kind_of_picture_is_rgb_of_8_bits(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("scene.jpg" if mode in ("CMYK", "YCbCr") else "scene.tif" if mode == "HSV" else "scene.png")
+    image = Image.fromarray(NOISE).convert("RGB").convert(mode)
+    if mode == "HSV":
+        image = image.convert("RGB")
+    image.save(path)
+    rgb = read_rgb(str(path))
+    assert (rgb.shape, rgb.dtype) == ((6, 9, 3), np.uint8)
+    if path.suffix == ".jpg" or mode in ("P", "1"):
+        assert rgb.std() > 20
+    else:
+        np.testing.assert_array_equal(rgb, np.asarray(image.convert("RGB")))
+
+
+def test_alpha_is_dropped_not_blended(tmp_path: Path) -> None:
+    Image.fromarray(NOISE).save(tmp_path / "scene.png")
+    np.testing.assert_array_equal(read_rgb(str(tmp_path / "scene.png")), NOISE[..., :3])
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["8bit", "16bit"])
+def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path, deep: bool) -> None:
+    gray = NOISE[..., 0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(gray.astype(np.uint16) << 8 if deep else gray).save(tmp_path / "scene.png", exif=exif)
+    np.testing.assert_array_equal(read_rgb(str(tmp_path / "scene.png"))[..., 1], np.rot90(gray, -1))
+
+
+def test_what_is_no_picture_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = tmp_path / "good.png"
+    Image.fromarray(NOISE).resize((300, 300)).save(good)
+    (tmp_path / "nonsense.png").write_bytes(b"nonsense")
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:-2000])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    Image.fromarray(NOISE[..., 0].astype(np.float32)).save(tmp_path / "float.tif")
+    for name in ("nonsense.png", "cut.png", "empty.jpg", "float.tif", "missing.png"):
+        with pytest.raises(ValueError, match=rf"^{tmp_path}/{name} is not an image that can be read \("):
+            read_rgb(str(tmp_path / name))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"good\.png is not an image that can be read \(Image size"):
+        read_rgb(str(good))
+
+
+@given(lengths, lengths, sides)
+def test_the_longer_side_fits_and_nothing_is_enlarged(height: int, width: int, side: int) -> None:
+    place = fit((height, width), side)
+    assert 1 <= place.height <= min(height, side)
+    assert 1 <= place.width <= min(width, side)
+    assert max(place.height, place.width) == min(max(height, width), side)
+    for there, length in ((place.height, height), (place.width, width)):
+        exact = length * max(place.height, place.width) / max(height, width)
+        assert there == max(1, int(exact + 1e-9))
+
+
+def test_known_places() -> None:
+    assert (fit((1013, 463), 320).height, fit((1013, 463), 320).width) == (320, 146)
+    assert fit((100, 60), 320).scale == (1, 1)
+    assert fit((10_000, 10), 320).width == 1
+    assert fit((1, 1), 32).scale == (1, 1)
+    with pytest.raises(ValueError, match="an image of 0x5 pixels has none"):
+        fit((5, 0), 32)
+
+
+@given(lengths, lengths, sides, st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), min_size=1))
+def test_there_and_back(height: int, width: int, side: int, points: list[tuple[float, float]]) -> None:
+    place = fit((height, width), side)
+    np.testing.assert_allclose(place.to_image(place.to_canvas(points)), points, rtol=1e-12, atol=1e-9)
+    corner = place.to_image([[place.width, place.height]])
+    np.testing.assert_allclose(corner, [[width, height]])
+
+
+@needs_opencv
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**32 - 1))
+def test_the_phone_s_canvas_is_opencv_s_within_a_level(height: int, width: int, seed: int) -> None:
+    rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    source, phone = letterbox(rgb, 64), phone_letterbox(rgb, 64)
+    assert source.shape == phone.shape == (64, 64, 3)
+    assert np.abs(source.astype(int) - phone).max() <= 1
+    place = fit((height, width), 64)
+    assert not phone[place.height :].any()
+    assert not phone[:, place.width :].any()
+
+
+@needs_opencv
+def test_on_the_scenes(shared: Callable[[str], Path]) -> None:
+    for path in sorted(shared("scenes").iterdir()):
+        rgb = read_rgb(str(path))
+        difference = np.abs(letterbox(rgb, 320).astype(int) - phone_letterbox(rgb, 320))
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.05
+
+
+@given(st.floats(-200, 200), st.floats(-200, 200), st.floats(1, 90), st.floats(1, 90), st.floats(-44, 44), st.data())
+def test_corners_go_clockwise_from_the_top_left(  # noqa: PLR0917
+    x: float, y: float, width: float, height: float, degrees: float, data: st.DataObject
+) -> None:
+    turn = np.radians(degrees)
+    along, down = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    corners = [(0, 0), (width, 0), (width, height), (0, height)]
+    box = np.array([np.array([x, y]) + right * along + lower * down for right, lower in corners])
+    start, backwards = data.draw(st.integers(0, 3)), data.draw(st.booleans())
+    shuffled = np.roll(box[::-1] if backwards else box, start, axis=0)
+    ordered = clockwise(shuffled)
+    # The same corners, the same way round, whatever came in.
+    np.testing.assert_array_equal(ordered, clockwise(box))
+    assert ordered.sum(1)[0] <= ordered.sum(1).min() + 2e-3
+    first = int(np.abs(box - ordered[0]).sum(1).argmin())
+    np.testing.assert_allclose(ordered, np.roll(box, -first, axis=0))
+
+
+def test_an_upright_box_begins_at_its_top_left() -> None:
+    box = [[3, 5], [9, 5], [9, 7], [3, 7]]
+    assert clockwise([box[2], box[1], box[0], box[3]]).tolist() == box
