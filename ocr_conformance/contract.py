@@ -158,6 +158,21 @@ class TextLimits(_Table):
     """At most: share of labelled samples that the source reads right and the artifact does not."""
 
 
+class BoxLimits(_Table):
+    """Boxes of the artifact against the source's, matched one to one by intersection over union (IoU); all at least."""
+
+    precision: Share | None = None
+    """Share of the artifact's boxes that are the source's, at IoU 0.5."""
+    recall: Share | None = None
+    """Share of the source's boxes that the artifact has, at IoU 0.5."""
+    precision_75: Share | None = None
+    """The same at IoU 0.75."""
+    recall_75: Share | None = None
+    """The same at IoU 0.75."""
+    mean_iou: Share | None = None
+    """IoU averaged over the pairs that match at 0.5."""
+
+
 class AccuracyLimits(_Table):
     """Accuracy against labels, source and artifact side by side."""
 
@@ -254,6 +269,7 @@ class RepeatabilityLimits(_Table):
 LIMIT_TABLES: dict[str, type[_Table]] = {
     "tensors": TensorLimits,
     "text": TextLimits,
+    "boxes": BoxLimits,
     "accuracy": AccuracyLimits,
     "effect": EffectLimits,
     "preprocessing": PreprocessingLimits,
@@ -280,6 +296,7 @@ class Limits(_Table):
 
     tensors: TensorLimits = TensorLimits()
     text: TextLimits = TextLimits()
+    boxes: BoxLimits = BoxLimits()
     accuracy: AccuracyLimits = AccuracyLimits()
     effect: EffectLimits = EffectLimits()
     preprocessing: PreprocessingLimits = PreprocessingLimits()
@@ -339,6 +356,7 @@ class Promise(_Selected):
 
     tensors: TensorLimits | None = None
     text: TextLimits | None = None
+    boxes: BoxLimits | None = None
     accuracy: AccuracyLimits | None = None
     effect: EffectLimits | None = None
     preprocessing: PreprocessingLimits | None = None

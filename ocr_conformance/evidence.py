@@ -78,7 +78,8 @@ class Evidence:
 
     - ``inputs``: files ``inputs.npz`` (what the source library feeds, one array ``[N, ...]`` per input) and
       ``phone.npz`` (what the app's recipe feeds); facts ``input_specs``, ``output_specs`` (`TensorSpec` as dicts).
-    - ``source``: file ``outputs.npz`` (``[N, ...]`` per output); facts ``texts`` (N strings), ``parameters``.
+    - ``source``: file ``outputs.npz`` (``[N, ...]`` per output); facts ``texts`` (N strings) or
+      ``boxes`` (N lists of polygons), ``parameters``.
     - ``hops``: the route in order; the last one's file is ``model.tflite``. ``hop.run`` has outputs and texts.
     - ``run``: the artifact on the same inputs, state reset before each invoke: ``outputs.npz`` (de-quantized),
       facts ``texts``, ``inputs``, ``outputs`` (declared details and real output shapes).

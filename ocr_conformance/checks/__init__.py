@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ocr_conformance.evidence import Evidence
 
 RECOGNIZERS = frozenset({"recognizer"})
+DETECTORS = frozenset({"detector"})
 ALL_KINDS = frozenset({"recognizer", "detector", "pipeline"})
 
 
@@ -85,6 +86,7 @@ for _name, _needs, _kinds, _summary in (
     ("preprocessing", "run inputs", ALL_KINDS, "does the app's recipe feed what the source library feeds?"),
     ("tensors", "run source", ALL_KINDS, "are the outputs close to the source's, hop by hop?"),
     ("text", "run source", RECOGNIZERS, "does it read the same text as the source?"),
+    ("boxes", "run source", DETECTORS, "does it find the same boxes as the source?"),
     ("accuracy", "run source", RECOGNIZERS, "is it as often right as the source?"),
     ("ops", "run inspect", ALL_KINDS, "which ops and which runtime does the file need?"),
     ("size", "run inspect baseline_inspect source", ALL_KINDS, "is the file as small, and as large, as it should be?"),

@@ -195,8 +195,9 @@ def run(job: Job) -> dict[str, Any]:
     Float inputs of integer files are quantized as an app does it: round, add the zero point, clip.
 
     Returns:
-        ``texts`` (see `tensors.decode`); ``runtime`` (name and version); ``threads``; ``inputs`` and ``outputs``, in
-        the model's order: ``name`` (signature's, else tensor's), ``tensor``, ``declared_as`` (the model's name),
+        ``texts`` and ``boxes`` (see `tensors.decode`); ``runtime`` (name and version); ``threads``; ``inputs`` and
+        ``outputs``, in the model's order: ``name`` (signature's, else tensor's), ``tensor``, ``declared_as`` (the model's
+        name),
         ``shape`` and ``shape_signature`` (as the file declares them), ``dtype``, ``scale``, ``zero_point`` (0.0 and 0
         where not quantized), and for outputs ``real_shape`` (what an invoke gave); ``input_mapping`` and
         ``output_mapping`` (found by ``name`` or ``order``); ``signature_names``; ``nonfinite`` (how many
@@ -226,7 +227,7 @@ def run(job: Job) -> dict[str, Any]:
         for declared, spec in zip(session.declared_outputs, model.outputs(), strict=True)
     ]
     return {
-        **tensors.decode(model, outputs),
+        **tensors.decode(model, outputs, tensors.load_sizes(job.inputs["inputs"])),
         "runtime": session.runtime,
         "threads": threads,
         "inputs": described_inputs,

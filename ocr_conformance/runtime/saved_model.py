@@ -57,7 +57,8 @@ def run(job: Job) -> dict[str, Any]:
     Files: ``outputs.npz``, float32 ``[N, ...]`` per declared output.
 
     Returns:
-        ``texts`` (see `tensors.decode`), ``runtime`` (name and version), ``mapping`` (names found by name or order).
+        ``texts`` and ``boxes`` (see `tensors.decode`), ``runtime`` (name and version), ``mapping`` (names found by name
+        or order).
 
     Raises:
         ValueError: see `SavedModelSession`.
@@ -72,7 +73,7 @@ def run(job: Job) -> dict[str, Any]:
     outputs = tensors.one_by_one(session, inputs)
     tensors.save(job.out / "outputs.npz", tensors.as_float32(outputs))
     return {
-        **tensors.decode(model, outputs),
+        **tensors.decode(model, outputs, tensors.load_sizes(job.inputs["inputs"])),
         "runtime": f"tensorflow {tf.__version__}",
         "mapping": session.mapping,
         "versions": versions(),

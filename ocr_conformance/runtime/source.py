@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocr_conformance.model import build
+from ocr_conformance.convert.scenes import read_rgb
+from ocr_conformance.model import Detector, build
 from ocr_conformance.runtime import tensors
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def prepare(job: Job) -> dict[str, Any]:
     """Preprocess the images as the source library does and as the app does.
 
     Params: ``model`` (see `ocr_conformance.model.model_reference`), ``images``: ``[{"path", "sha256"}, ...]``.
-    Files: ``inputs.npz`` and ``phone.npz``, one array ``[N, ...]`` of the spec's dtype per input.
+    Files: ``inputs.npz`` and ``phone.npz``, one array ``[N, ...]`` of the spec's dtype per input; of a detector also
+    the sizes of the images (`tensors.load_sizes`).
 
     Returns:
         ``input_specs``, ``output_specs`` (`TensorSpec` as dicts), ``samples``, ``files`` (names in order).
@@ -56,6 +58,8 @@ def prepare(job: Job) -> dict[str, Any]:
     phone = tensors.stack(_read(model, image, model.phone_preprocess, "phone_preprocess") for image in images)
     tensors.save(job.out / "inputs.npz", source)
     tensors.save(job.out / "phone.npz", phone)
+    if isinstance(model, Detector):
+        tensors.save_sizes(job.out, [read_rgb(image["path"]).shape[:2] for image in images])
     return {
         "input_specs": [asdict(spec) for spec in model.inputs()],
         "output_specs": [asdict(spec) for spec in model.outputs()],
@@ -77,7 +81,8 @@ def predict(job: Job) -> dict[str, Any]:
     Params: ``model``. Inputs: ``inputs`` (folder of `prepare`). Files: ``outputs.npz``, float32 ``[N, ...]`` by output.
 
     Returns:
-        ``texts`` (see `tensors.decode`), ``parameters`` (number of weight values), ``versions`` (of the frameworks).
+        ``texts`` and ``boxes`` (see `tensors.decode`), ``parameters`` (number of weight values), ``versions`` (of the
+        frameworks).
 
     Raises:
         ValueError: the source gives fewer samples than it was fed.
@@ -91,7 +96,7 @@ def predict(job: Job) -> dict[str, Any]:
             raise ValueError(f"the source gives {len(value)} samples of {name!r} for {tensors.count(inputs)} fed")
     tensors.save(job.out / "outputs.npz", tensors.as_float32(outputs))
     return {
-        **tensors.decode(model, outputs),
+        **tensors.decode(model, outputs, tensors.load_sizes(job.inputs["inputs"])),
         "parameters": model.parameters(),
         "weights": asdict(model.weights),
         "versions": versions(),

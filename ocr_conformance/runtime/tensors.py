@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ocr_conformance.model import Tensors
+
+_SIZES = "sizes.json"
 
 
 def load(path: Path) -> Tensors:
@@ -109,26 +112,45 @@ def dequantize(values: Any, scale: float, zero_point: int) -> Any:
     return ((values.astype(np.float64) - zero_point) * scale).astype(np.float32)
 
 
-def decode(model: Any, outputs: Tensors) -> dict[str, Any]:
-    """Facts on what ``outputs`` (``[N, ...]``) read as.
+def save_sizes(folder: Path, sizes: Sequence[tuple[int, int]]) -> None:
+    """Keep (height, width) of each scene beside its tensors: boxes are decoded to pixels of the original image."""
+    (folder / _SIZES).write_text(json.dumps(sizes))
+
+
+def load_sizes(folder: Path) -> list[tuple[int, int]]:
+    """What `save_sizes` kept; nothing where it kept none (a recognizer's inputs)."""
+    path = folder / _SIZES
+    return [(height, width) for height, width in json.loads(path.read_text())] if path.exists() else []
+
+
+def decode(model: Any, outputs: Tensors, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
+    """Facts on what ``outputs`` (``[N, ...]``) say.
+
+    Args:
+        sizes: of the original images, for a detector; as `load_sizes` gives them.
 
     Returns:
-        ``texts``: N strings, or ``None`` for a model that is no recognizer and where the outputs do not have the
-        promised shape or the decoding raised; ``undecoded`` then says why.
+        ``texts``: N strings of a recognizer, else ``None``; ``boxes``: of a detector, N lists of polygons (see
+        `ocr_conformance.model.Detector.boxes`), else ``None``. ``undecoded`` says why there is neither: the outputs do
+        not have the promised shape, or the decoding raised.
     """
-    from ocr_conformance.model import Recognizer
+    from ocr_conformance.model import Detector, Recognizer
 
-    if not isinstance(model, Recognizer):
-        return {"texts": None, "undecoded": "the model is no recognizer"}
+    facts: dict[str, Any] = {"texts": None, "boxes": None}
+    if not isinstance(model, Recognizer | Detector):
+        return {**facts, "undecoded": "the model is neither recognizer nor detector"}
     for spec in model.outputs():
         shape = (1, *outputs[spec.name].shape[1:])
         if len(shape) != len(spec.shape) or any(b not in (a, -1) for a, b in zip(shape, spec.shape, strict=True)):
             reason = f"output {spec.name!r} has shape {list(shape)}, the model promises {list(spec.shape)}"
-            return {"texts": None, "undecoded": reason}
+            return {**facts, "undecoded": reason}
     try:
-        return {"texts": [str(text) for text in model.decode(outputs)]}
+        if isinstance(model, Recognizer):
+            return {**facts, "texts": [str(text) for text in model.decode(outputs)]}
+        found = model.boxes(outputs, list(sizes))
+        return {**facts, "boxes": [[[[float(x), float(y)] for x, y in box] for box in boxes] for boxes in found]}
     except Exception as error:  # an adapter's decoder given a broken network's numbers: evidence, not our crash
-        return {"texts": None, "undecoded": f"{type(error).__name__}: {error}"}
+        return {**facts, "undecoded": f"{type(error).__name__}: {error}"}
 
 
 def check(spec: TensorSpec, value: Any, origin: str) -> Any:
