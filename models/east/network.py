@@ -24,6 +24,8 @@ BLOCKS = ((256, 64, 3, 2), (512, 128, 4, 2), (1024, 256, 6, 2), (2048, 512, 3, 1
 """Channels, channels of the bottleneck, units, and the stride of the last unit."""
 MERGED = (128, 64, 32)
 """Channels of the three merging steps, from 1/16 to 1/4 of the size."""
+SKIPS = (512, 256, 64)
+"""Channels of the backbone's features at these sizes."""
 REACH = 512
 """Pixels: what the sigmoids of the four distances are multiplied by (``text_scale``)."""
 NORMS = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -42,7 +44,7 @@ def convolutions() -> Iterator[tuple[str, int, int, int, bool]]:
             yield f"{name}/conv2", 3, middle, middle, True
             yield f"{name}/conv3", 1, middle, outputs, True
             inputs = outputs
-    for step, (skip, outputs) in enumerate(zip((512, 256, 64), MERGED, strict=True)):
+    for step, (skip, outputs) in enumerate(zip(SKIPS, MERGED, strict=True)):
         yield _fused(2 * step), 1, inputs + skip, outputs, True
         yield _fused(2 * step + 1), 3, outputs, outputs, True
         inputs = outputs
@@ -144,35 +146,59 @@ def assign(model: Any, weights: Arrays) -> None:
             model.get_layer(layer).set_weights([weights[f"{name}/weights"], weights[f"{name}/biases"]])
 
 
-_HEADS = {7: (0.6, (-3.0,)), 8: (0.12, (-3.9, -2.9, -3.9, -2.9)), 9: (0.1, (0.0,))}
-"""Gain and biases of score, distances and angle: some per cent of the cells score above a half, and the boxes are about
-20 pixels high and 55 wide and turned by some degrees."""
+_HEADS = {7: (1.8, (-2.2,)), 8: (0.36, (-3.9, -2.9, -3.9, -2.9)), 9: (0.3, (0.0,))}
+"""Gain and biases of score, distances and angle: about a cell in fifty scores above a half, and the boxes are about 20
+pixels high and 55 wide and turned by some degrees."""
+_DEEP = 0.3
+"""What the merged features weigh of those from further down, beside those of their own size."""
 
 
 def seeded_weights() -> Arrays:
     """Random weights, the same on every machine, under which different scenes give different boxes. None is text.
 
-    Kernels have zero sums and gains that keep the variance from layer to layer; each residual unit adds a little to its
-    shortcut; BatchNorms have statistics of their own, which a network at its initial state would hide from
-    quantization.
+    Kernels have zero sums and gains that keep the variance from layer to layer; BatchNorms have statistics of their
+    own, which a network at its initial state would hide from quantization. A random network this deep is chaotic if
+    left to itself: it answers the rounding of its weights to 8 bits by another picture (5 dB of SQNR in the score). So
+    its ReLUs mostly pass (offsets around 1), residual units add a little to their shortcuts, and what has gone through
+    all of them is a part of the maps only.
     """
     import numpy as np
 
     seed = "east"
     weights = {}
     for name, _, inputs, outputs, normalised in convolutions():
-        # 0.34: the variance of what a ReLU leaves of a normal variable of variance 1.
-        gain = math.sqrt((inputs + outputs) / (2 * inputs * 0.34))
-        if name == f"{RESNET}/conv1":
-            gain *= 0.34**0.5 / 30  # of a photograph's values, what differs between neighbours
-        if not normalised:
-            gain, biases = _HEADS[int(name.rpartition("_")[2])]
-            weights[f"{name}/biases"] = np.array(biases, np.float32)
         key = f"{name}/weights"
-        weights[key] = glorot(seed, key, WEIGHT_SHAPES[key], gain)
+        shape = WEIGHT_SHAPES[key]
+        if name == f"{RESNET}/conv1":  # 30: what differs between neighbours in a photograph
+            weights[key] = glorot(seed, key, shape, _gain(inputs, outputs) * _PASSED**0.5 / 30)
+        elif name in _MERGING:
+            deep = inputs - _MERGING[name]
+            parts = {"deep": (deep, _DEEP), "skip": (_MERGING[name], 1.0)}
+            kernels = [
+                glorot(seed, f"{key}/{part}", (1, 1, number, outputs), weight * _gain(number, outputs))
+                for part, (number, weight) in parts.items()
+            ]
+            weights[key] = np.concatenate(kernels, 2)
+        elif normalised:
+            weights[key] = glorot(seed, key, shape, _gain(inputs, outputs))
+        else:
+            gain, biases = _HEADS[int(name.rpartition("_")[2])]
+            weights[key] = glorot(seed, key, shape, gain)
+            weights[f"{name}/biases"] = np.array(biases, np.float32)
         if normalised:
-            low, high = (0.1, 0.5) if name.endswith("/conv3") else (0.5, 1.5)
-            for part, bounds in zip(NORMS, ((low, high), (-0.1, 0.1), (-0.1, 0.1), (0.5, 1.5)), strict=True):
-                key = f"{name}/BatchNorm/{part}"
-                weights[key] = uniform(seed, key, (outputs,), *bounds)
+            scale = (0.1, 0.5) if name.endswith("/conv3") else (0.5, 1.1)
+            offset = (-0.1, 0.1) if name.endswith(("/conv3", "/shortcut")) else (0.5, 1.5)
+            for part, bounds in zip(NORMS, (scale, offset, (-0.1, 0.1), (0.5, 1.5)), strict=True):
+                weights[f"{name}/BatchNorm/{part}"] = uniform(seed, f"{name}/BatchNorm/{part}", (outputs,), *bounds)
     return weights
+
+
+_MERGING = {_fused(2 * step): skip for step, skip in enumerate(SKIPS)}
+"""The convolutions that merge, and how many of their inputs are of their own size (the last ones)."""
+_PASSED = 0.57
+"""Variance of what the ReLUs pass, of 1 that comes in."""
+
+
+def _gain(inputs: int, outputs: int) -> float:
+    """Glorot's gain under which a 1x1 convolution gives variance 1 after ReLUs of variance `_PASSED`."""
+    return math.sqrt((inputs + outputs) / (2 * inputs * _PASSED))
