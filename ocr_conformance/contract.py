@@ -173,6 +173,20 @@ class BoxLimits(_Table):
     """IoU averaged over the pairs that match at 0.5."""
 
 
+class PipelineLimits(_Table):
+    """Words of the artifacts against those of the source networks, matched by their boxes (IoU 0.5)."""
+
+    same: Share | None = None
+    """At least: share of the source's words that are found and read the same."""
+    cer: NonNegative | None = None
+    """At most: character error rate with the source's words as reference; a lost word counts whole, an invented one
+    as that many insertions (may exceed 1)."""
+    lost: Share | None = None
+    """At most: share of the source's words that no box of the artifact matches."""
+    invented: Share | None = None
+    """At most: share of the artifact's words that match no box of the source."""
+
+
 class AccuracyLimits(_Table):
     """Accuracy against labels, source and artifact side by side."""
 
@@ -270,6 +284,7 @@ LIMIT_TABLES: dict[str, type[_Table]] = {
     "tensors": TensorLimits,
     "text": TextLimits,
     "boxes": BoxLimits,
+    "pipeline": PipelineLimits,
     "accuracy": AccuracyLimits,
     "effect": EffectLimits,
     "preprocessing": PreprocessingLimits,
@@ -297,6 +312,7 @@ class Limits(_Table):
     tensors: TensorLimits = TensorLimits()
     text: TextLimits = TextLimits()
     boxes: BoxLimits = BoxLimits()
+    pipeline: PipelineLimits = PipelineLimits()
     accuracy: AccuracyLimits = AccuracyLimits()
     effect: EffectLimits = EffectLimits()
     preprocessing: PreprocessingLimits = PreprocessingLimits()
@@ -357,6 +373,7 @@ class Promise(_Selected):
     tensors: TensorLimits | None = None
     text: TextLimits | None = None
     boxes: BoxLimits | None = None
+    pipeline: PipelineLimits | None = None
     accuracy: AccuracyLimits | None = None
     effect: EffectLimits | None = None
     preprocessing: PreprocessingLimits | None = None

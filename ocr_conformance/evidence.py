@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ocr_conformance.cases import Case
+from ocr_conformance.truth import Word
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,6 +87,14 @@ class Evidence:
     - ``inspect``: facts of the file (see `ocr_conformance.inspect.tflite.inspect`).
     - ``baseline_inspect``: the same of the float32 artifact of the same route (or of ``tf-lite``), for ratios.
     - ``repeat``, ``latency``, ``memory``: see the functions in `ocr_conformance.runtime`.
+    - ``twin``: of a model whose contract names a twin, that model's ``source`` on the same images.
+
+    Of a pipeline ``inputs``, ``source`` and ``run`` are the detector's, ``hops`` those of both, and
+
+    - ``source_words``: the source recognizer on the crops of the source's boxes; ``run_words``: the recognizer's
+      artifact on those of the artifact's boxes; ``cross_words``: the recognizer's artifact on those of the source's
+      boxes, which tells what the boxes cost from what the reading costs. Facts ``texts``: a string per box, in the
+      order of the boxes, image after image.
     """
 
     case: Case
@@ -93,6 +102,8 @@ class Evidence:
     """Ground truth per sample; ``None`` where a sample has none."""
     images: tuple[str, ...] = ()
     """File names of the samples, in order."""
+    truth: tuple[tuple[Word, ...] | None, ...] = ()
+    """The words of each scene; ``None`` where they are not known. Empty of a recognizer."""
     weights_name: str = ""
     inputs: Outcome | None = None
     source: Outcome | None = None
@@ -103,6 +114,10 @@ class Evidence:
     repeat: Outcome | None = None
     latency: Outcome | None = None
     memory: Outcome | None = None
+    source_words: Outcome | None = None
+    run_words: Outcome | None = None
+    cross_words: Outcome | None = None
+    twin: Outcome | None = None
 
     def failure(self) -> tuple[str, Outcome] | None:
         """The first hop (or the first run of the artifact) that did not end well: its name and outcome."""

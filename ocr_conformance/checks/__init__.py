@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RECOGNIZERS = frozenset({"recognizer"})
 DETECTORS = frozenset({"detector"})
+PIPELINES = frozenset({"pipeline"})
 ALL_KINDS = frozenset({"recognizer", "detector", "pipeline"})
 
 
@@ -75,7 +76,7 @@ def register(check: Check) -> None:
 
 _OPTIONAL = {
     "conversion": frozenset({"run"}),
-    "accuracy": frozenset({"source"}),  # of a file that somebody else made
+    "accuracy": frozenset({"source", "source_words", "run_words"}),  # no source: of a file that somebody else made
     "size": frozenset({"source", "baseline_inspect"}),
 }
 
@@ -87,7 +88,8 @@ for _name, _needs, _kinds, _summary in (
     ("tensors", "run source", ALL_KINDS, "are the outputs close to the source's, hop by hop?"),
     ("text", "run source", RECOGNIZERS, "does it read the same text as the source?"),
     ("boxes", "run source", DETECTORS, "does it find the same boxes as the source?"),
-    ("accuracy", "run source", RECOGNIZERS, "is it as often right as the source?"),
+    ("pipeline", "run source source_words run_words cross_words", PIPELINES, "does it find and read the same words?"),
+    ("accuracy", "run source source_words run_words", ALL_KINDS, "is it as often right as the source?"),
     ("ops", "run inspect", ALL_KINDS, "which ops and which runtime does the file need?"),
     ("size", "run inspect baseline_inspect source", ALL_KINDS, "is the file as small, and as large, as it should be?"),
     ("latency", "run latency", ALL_KINDS, "how fast is it beside the float32 artifact and the source?"),
