@@ -1,15 +1,16 @@
-"""Folders of labelled images: what a run reads, and which of them it takes."""
+"""Folders of labelled images and of scenes: what a run reads, and which of them it takes."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ocr_conformance import resources
+from ocr_conformance import resources, truth
 from ocr_conformance.errors import UserError
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -18,16 +19,26 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 LABELS = "labels.tsv"
 """``file<TAB>text``, one image a line, UTF-8, no header."""
 
+MANIFEST = "manifest.json"
+"""What every built-in set has, made by ``fixtures/render.py``."""
+
+Role = Literal["evaluation", "calibration"]
 Origin = Literal["rendered", "real", "user"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: its file, its ground truth (``None``: unknown) and the hash of its bytes."""
+    """One image: its file, its ground truth and the hash of its bytes.
+
+    Attributes:
+        label: what a word image reads; ``None``: not known.
+        words: the words of a scene; ``None``: not known.
+    """
 
     path: Path
     label: str | None
     sha256: str
+    words: tuple[truth.Word, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class ImageSet:
     Attributes:
         name: what a header calls it: a fixture's name, or the folder as the user gave it.
         origin: ``rendered`` (made by a script), ``real``, or ``user`` (a folder the user named).
-        sha256: over file names, labels and bytes of the samples: two equal sets have the same.
+        sha256: over file names, ground truth and bytes of the samples: two equal sets have the same.
     """
 
     name: str
@@ -52,6 +63,11 @@ class ImageSet:
         return tuple(sample.label for sample in self.samples)
 
     @property
+    def words(self) -> tuple[tuple[truth.Word, ...] | None, ...]:
+        """Words per sample, of scenes."""
+        return tuple(sample.words for sample in self.samples)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """File name per sample, relative to the folder."""
         return tuple(sample.path.relative_to(self.folder).as_posix() for sample in self.samples)
@@ -63,7 +79,8 @@ def read(
     count: int | None = None,
     seed: str = "",
     name_alphabet: str = "",
-    role: Literal["evaluation", "calibration"] = "evaluation",
+    scenes: bool = False,
+    role: Role = "evaluation",
     origin: Origin = "user",
     name: str = "",
 ) -> ImageSet:
@@ -71,16 +88,18 @@ def read(
 
     Labels come from ``labels.tsv`` where the folder has one (an image it does not name has no label). Without it, and
     with ``name_alphabet``, the file's stem is the label where all its characters are in that alphabet (captchas).
+    Of scenes the ground truth is what `truth.of_image` finds beside each chosen image, and there are no labels.
 
     Args:
         count: how many to take at most; ``None`` takes all.
         seed: usually the model's name. The choice depends on it and on the file names only, on every machine.
+        scenes: the images are scenes, not words.
         role: for messages.
         name: what headers call the set; by default the folder as given.
 
     Raises:
         UserError: no such folder, no image in it, a bad ``labels.tsv``, ``count`` below 1, a chosen image that does
-            not decode.
+            not decode, or whose ground truth is not what it should be.
     """
     option = "--ocr-images" if role == "evaluation" else "--ocr-calibration"
     root = Path(folder)
@@ -89,27 +108,29 @@ def read(
     if not root.is_dir():
         found = "is a file" if root.exists() else "does not exist"
         raise UserError(f"the {role} image folder {root} {found}: {option} expects a folder of images")
-    labels = _labels(root, name_alphabet)
+    labels = dict.fromkeys(_images(root)) if scenes else _labels(root, name_alphabet)
     if not labels:
         kinds = " ".join(sorted(SUFFIXES))
         raise UserError(f"no {role} images in {root}: {option} expects a folder with at least one of {kinds}")
     chosen = choose(labels, count, seed)
-    samples = tuple(_sample(root, file, labels[file]) for file in chosen)
+    samples = tuple(_sample(root, file, labels[file], scenes) for file in chosen)
     return ImageSet(name or str(folder), origin, root, samples, _digest(chosen, samples))
 
 
-def fixture(name: str, *, count: int | None = None, seed: str = "") -> ImageSet:
-    """The built-in set ``fixtures/<name>`` (rendered, with ``labels.tsv``).
+def fixture(name: str, *, count: int | None = None, seed: str = "", scenes: bool = False) -> ImageSet:
+    """The built-in set ``fixtures/<name>`` (rendered; of words with ``labels.tsv``, else of scenes).
 
     Raises:
         UserError: there is no such fixture, or see `read`.
     """
     root = resources.folder("fixtures")
-    if not (root / name / LABELS).is_file():
-        known = ", ".join(sorted(path.parent.name for path in root.glob(f"*/{LABELS}")))
+    # A detector may be shown a set of words: pictures whose words are not known.
+    needed = MANIFEST if scenes else LABELS
+    if not (root / name / needed).is_file():
+        known = ", ".join(sorted(path.parent.name for path in root.glob(f"*/{needed}")))
         raise UserError(f"there is no built-in image set {name!r} in {root}: choose one of {known}")
-    role: Literal["evaluation", "calibration"] = "calibration" if name.endswith("-calibration") else "evaluation"
-    return read(root / name, count=count, seed=seed, role=role, origin="rendered", name=name)
+    role: Role = "calibration" if name.endswith("-calibration") else "evaluation"
+    return read(root / name, count=count, seed=seed, scenes=scenes, role=role, origin="rendered", name=name)
 
 
 def choose(files: Iterable[str], count: int | None, seed: str) -> tuple[str, ...]:
@@ -122,13 +143,17 @@ def choose(files: Iterable[str], count: int | None, seed: str) -> tuple[str, ...
     return tuple(sorted(ranked[:count]))
 
 
+def _images(root: Path) -> list[str]:
+    return [path.name for path in root.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+
+
 def _labels(root: Path, name_alphabet: str) -> dict[str, str | None]:
     """Label (or ``None``) per image file below ``root``."""
-    images = [path for path in root.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
     if (root / LABELS).is_file():
-        return {**dict.fromkeys((path.name for path in images), None), **_read_labels(root)}
+        return {**dict.fromkeys(_images(root)), **_read_labels(root)}
     alphabet = set(name_alphabet)
-    return {path.name: path.stem if set(path.stem) <= alphabet else None for path in images}
+    stems = {name: Path(name).stem for name in _images(root)}
+    return {name: stem if set(stem) <= alphabet else None for name, stem in stems.items()}
 
 
 def _read_labels(root: Path) -> dict[str, str]:
@@ -155,14 +180,14 @@ def _read_labels(root: Path) -> dict[str, str]:
     return labels
 
 
-def _sample(root: Path, file: str, label: str | None) -> Sample:
+def _sample(root: Path, file: str, label: str | None, scene: bool) -> Sample:
     path = root / file
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror}") from None
     _decode(path)
-    return Sample(path, label, hashlib.sha256(data).hexdigest())
+    return Sample(path, label, hashlib.sha256(data).hexdigest(), truth.of_image(path) if scene else None)
 
 
 def _decode(path: Path) -> None:
@@ -171,6 +196,7 @@ def _decode(path: Path) -> None:
 
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow thinks of the metadata, an error under a strict filter
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
@@ -180,5 +206,10 @@ def _decode(path: Path) -> None:
 
 
 def _digest(files: Iterable[str], samples: Iterable[Sample]) -> str:
-    lines = [f"{file}\t{sample.label!r}\t{sample.sha256}\n" for file, sample in zip(files, samples, strict=True)]
+    lines = []
+    for file, sample in zip(files, samples, strict=True):
+        line = f"{file}\t{sample.label!r}\t{sample.sha256}"
+        if sample.words is not None:
+            line += "\t" + json.dumps([(word.polygon, word.text, word.ignore) for word in sample.words])
+        lines.append(f"{line}\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,17 +1,23 @@
-"""Folders of labelled images."""
+"""Folders of labelled images and of scenes."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from ocr_conformance import images
+from ocr_conformance import images, resources
 from ocr_conformance.errors import UserError
+from ocr_conformance.truth import Word
+
+SQUARE = ((0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (0.0, 5.0))
 
 
 def make(folder: Path, *files: str, labels: str | None = None) -> Path:
@@ -121,6 +127,122 @@ def test_only_chosen_images_must_decode(tmp_path: Path) -> None:
             images.read(tmp_path)
     chosen = images.choose([f"{number}.png" for number in range(4)], 1, "seed")
     assert images.read(tmp_path, count=1, seed="seed").files == chosen != ("3.png",)
+
+
+def picture(path: Path, form: str) -> Path:
+    """A file as a camera or a scanner may leave it."""
+    noise = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
+    image, more = Image.fromarray(noise), {}
+    if form == "CMYK":
+        image = image.convert("CMYK")
+    elif form == "16 bit":
+        image = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
+    elif form == "turned":
+        more["exif"] = Image.Exif()
+        more["exif"][0x0112] = 6
+    elif form != "RGB":
+        image = image.convert(form)
+    image.save(path, **more)
+    return path
+
+
+KINDS = [
+    *(("RGB", suffix) for suffix in sorted(images.SUFFIXES)),
+    *(("CMYK", suffix) for suffix in (".jpg", ".tif")),
+    *(("16 bit", suffix) for suffix in (".png", ".tif")),
+    *(("turned", suffix) for suffix in (".jpg", ".png", ".tif", ".webp")),
+    *((mode, ".png") for mode in ("1", "L", "LA", "P", "RGBA")),
+]
+
+
+@pytest.mark.parametrize(("form", "suffix"), KINDS)
+def test_what_a_camera_or_a_scanner_leaves_is_read_and_a_part_of_it_refused(
+    tmp_path: Path, form: str, suffix: str
+) -> None:
+    path = picture(tmp_path / f"photo{suffix}", form)
+    assert images.read(tmp_path, scenes=True).files == (path.name,)
+    whole = path.read_bytes()
+    for size in (0, 1, 10, len(whole) // 2, len(whole) - 30):
+        path.write_bytes(whole[:size])
+        with pytest.raises(UserError) as caught:
+            images.read(tmp_path, scenes=True)
+        assert str(caught.value).startswith(f"the image {path} does not decode (")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_warning_of_pillow_s_about_metadata_is_no_error(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.tif", "RGB")
+    data = bytearray(path.read_bytes())
+    first = int.from_bytes(data[4:8], "little")
+    entries = [first + 2 + 12 * number for number in range(int.from_bytes(data[first : first + 2], "little"))]
+    (planar,) = (entry for entry in entries if data[entry : entry + 2] == (284).to_bytes(2, "little"))
+    data[planar : planar + 8] = b"".join(
+        value.to_bytes(size, "little") for value, size in ((270, 2), (2, 2), (999999, 4))
+    )
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match="Tag data larger than file"), Image.open(path) as image:
+        image.load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert images.read(tmp_path).files == ("a.tif",)
+
+
+def scene(folder: Path, stem: str, *texts: str) -> None:
+    """Ground truth of a scene."""
+    words = [{"polygon": SQUARE, "text": text} for text in texts]
+    (folder / f"{stem}.json").write_text(json.dumps({"words": words}))
+
+
+def test_the_words_of_scenes_stand_beside_them_and_labels_are_not_used(tmp_path: Path) -> None:
+    make(tmp_path, "a.png", "b.png", "c.png", "d.png", labels="a.png\tx\nnot a table\n")
+    scene(tmp_path, "a", "Hello", "###")
+    (tmp_path / "gt_b.txt").write_text("0,0,9,0,9,5,0,5,Hi\n")
+    scene(tmp_path, "c")
+    found = images.read(tmp_path, scenes=True, name_alphabet="abcd")
+    assert found.labels == (None,) * 4
+    assert found.words == ((Word(SQUARE, "Hello"), Word(SQUARE, "###", ignore=True)), (Word(SQUARE, "Hi"),), (), None)
+    make(tmp_path, labels="a.png\tx\n")
+    assert images.read(tmp_path).words == (None,) * 4
+
+
+def test_only_the_truth_of_chosen_scenes_must_be_in_order(tmp_path: Path) -> None:
+    files = [f"{number}.png" for number in range(4)]
+    make(tmp_path, *files)
+    (tmp_path / "3.json").write_text("[]")
+    with pytest.raises(UserError, match=r"3\.json has no list 'words'"):
+        images.read(tmp_path, scenes=True)
+    chosen = images.choose(files, 1, "seed")
+    assert images.read(tmp_path, count=1, seed="seed", scenes=True).files == chosen != ("3.png",)
+    assert images.read(tmp_path).files == tuple(files)
+
+
+def test_the_hash_covers_the_words(tmp_path: Path) -> None:
+    make(tmp_path, "a.png")
+    hashes = [images.read(tmp_path, scenes=True).sha256]
+    assert images.read(tmp_path).sha256 == hashes[0]
+    for texts in ([], [""], ["x"], ["y"], ["x", "x"]):
+        scene(tmp_path, "a", *texts)
+        hashes.append(images.read(tmp_path, scenes=True).sha256)
+    words = [{"polygon": [[0, 0.5], *SQUARE[1:]], "text": "x"}, {"polygon": SQUARE, "text": "x", "ignore": True}]
+    for word in words:
+        (tmp_path / "a.json").write_text(json.dumps({"words": [word]}))
+        hashes.append(images.read(tmp_path, scenes=True).sha256)
+    assert len(set(hashes)) == len(hashes) == 8
+
+
+def test_the_hash_of_words_is_the_one_that_records_have() -> None:
+    """Whatever becomes part of the hash of scenes: what is stored of recognizers stays valid."""
+    assert images.fixture("words").sha256 == "6250832621c9c5ec17c729033d115df8dbb44c03d2a5f1fc6b531baa64455161"
+    assert (
+        images.fixture("words", count=3, seed="keras-ocr").sha256
+        == "bb69735fb0246a2554b7d4a9cc2d19fd3feffbd620be5347f1ac74460beb05a2"
+    )
+
+
+def test_a_built_in_set_of_words_can_be_scenes_whose_words_are_not_known() -> None:
+    found = images.fixture("words", count=3, seed="craft", scenes=True)
+    assert found.words == found.labels == (None,) * 3
+    assert (found.name, found.origin, found.folder) == ("words", "rendered", resources.folder("fixtures") / "words")
 
 
 def test_shared_words_and_captchas(shared: Callable[[str], Path]) -> None:
