@@ -120,7 +120,7 @@ def test_a_label_at_the_border_stays_in_the_picture_and_off_the_others(tmp_path:
     left, _ = panels(pictures.write(tmp_path, CASE, scene(tmp_path / "a.png"), "a.png", data), 400, 300)
     assert drawn(left[:, :340])["lost"] > 2000
     rows = np.flatnonzero((left[:, 230:340] == pictures.LOST.color).all(-1).any(1))
-    assert len(rows) >= 30  # two lines of text
+    assert len(rows) >= 24  # two lines of text, one has 13 (bitmap font) or 19
 
 
 def test_what_differs_lies_on_top(tmp_path: Path) -> None:
