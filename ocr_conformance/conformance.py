@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ocr_conformance import checks, images, toolchain, weights
+from ocr_conformance import checks, images, pictures, pipelines, toolchain, weights
 from ocr_conformance.cache import Cache, digest, disk_errors, tree_sha256
 from ocr_conformance.cases import MODES, Case, matches
 from ocr_conformance.claims import apply_claims
@@ -83,6 +83,7 @@ class Settings:
     timeout: float = DEFAULT_TIMEOUT
     memory: int = DEFAULT_MEMORY
     artifacts: Path | None = None
+    pictures: Path | None = None
     own_only: bool = False
     """Without a model pattern: the user's own models, not the built-in ones."""
 
@@ -166,8 +167,16 @@ class Plan:
     memory: Task | None = None
     latency: Callable[[Task | None], Task] | None = None
     """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
+    twin: Task | None = None
+    parts: tuple[tuple[Engine, Plan], ...] = ()
+    """Of a pipeline: its detector's plan and its recognizer's, each with the engine that judges it. ``inputs``,
+    ``predict`` and ``run`` are the detector's."""
+    words: dict[str, Task] = field(default_factory=dict)
+    """Of a pipeline: the tasks that read words, by the names of `Evidence`."""
     product: str = "model.tflite"
     """The artifact's file in its task's folder."""
+    format: str = "tflite"
+    """The artifact's format, by its name in the registry."""
 
     @property
     def artifact(self) -> Task:
@@ -178,7 +187,19 @@ class Plan:
 class Engine:
     """Plans, runs and judges. One a process; close it at the end (it is a context manager)."""
 
-    def __init__(self, settings: Settings, registry: Registry, *, slots: Slots | None = None) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, *, slots: Slots | None = None, whole: Engine | None = None
+    ) -> None:
+        """Look at the settings; nothing is converted or run yet.
+
+        Args:
+            slots: the machine's places for jobs, if not those of every run.
+            whole: the engine whose pipelines' parts this one judges: it lends its cache and its jobs.
+
+        Raises:
+            UserError: a setting names what is not there, or a number is too small.
+        """
+        self._whole = whole
         registry.check_modes(settings.modes)
         registry.check_routes(settings.routes)
         registry.check_checks(settings.checks)
@@ -186,8 +207,9 @@ class Engine:
             raise UserError(f"--ocr-samples {settings.samples}: expected at least 1 image")
         if settings.threads < 1:
             raise UserError(f"--ocr-threads {settings.threads}: expected at least 1 thread")
-        if settings.artifacts is not None and settings.artifacts.exists() and not settings.artifacts.is_dir():
-            raise UserError(f"--ocr-artifacts {settings.artifacts}: expected a folder, this is a file")
+        for option, folder in (("artifacts", settings.artifacts), ("pictures", settings.pictures)):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise UserError(f"--ocr-{option} {folder}: expected a folder, this is a file")
         self.settings = settings
         self.registry = registry
         self.limits = JobLimits(settings.timeout, settings.memory)
@@ -249,13 +271,11 @@ class Engine:
         found = []
         for entry, variant in self.registry.variants(self.settings.models, own_only=self.settings.own_only):
             description = entry.contract.settings(variant)
-            for name in description.all_routes:
-                if name not in self.registry.routes:
-                    raise UserError(f"{entry.contract.where}, model.routes: there is no route {name!r}")
+            for name, requires in self._routes(entry, variant).items():
                 asked = self.settings.routes
                 if not matches(name, asked) or (name in description.on_request and name not in asked):
                     continue
-                for chain in self.chains_for(_requires(description, self.registry.routes[name])):
+                for chain in self.chains_for(requires):
                     found += [
                         Case(entry.name, variant, name, mode, chain.name)
                         for mode in MODES
@@ -263,13 +283,41 @@ class Engine:
                     ]
         return found
 
+    def _routes(self, entry: ModelEntry, variant: str) -> dict[str, tuple[str, ...]]:
+        """The routes of a model, with what each needs of its toolchain; those on request come last.
+
+        Raises:
+            UserError: the contract names a route that there is not.
+        """
+        description = entry.contract.settings(variant)
+        if not entry.is_pipeline:
+            for name in description.all_routes:
+                if name not in self.registry.routes:
+                    raise UserError(f"{entry.contract.where}, model.routes: there is no route {name!r}")
+            return {name: _requires(description, self.registry.routes[name]) for name in description.all_routes}
+        parts = pipelines.parts(self.registry, variant)
+        of_part = [self._routes(part, of) for part, of in parts]
+        names = [*pipelines.routes(self.registry, description, variant), *description.on_request]
+        names += [name for name in self.settings.routes if pipelines.JOINT in name and not set("*?[") & set(name)]
+        found: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            halves = pipelines.halves(name)
+            for half, known, part in zip(halves, of_part, parts, strict=True):
+                if half not in known:
+                    raise UserError(
+                        f"pipeline:{variant}, route {name}: {pipelines.model_id(part)} has no route {half!r}; "
+                        f"it has {', '.join(known)}"
+                    )
+            found[name] = tuple(dict.fromkeys((*of_part[0][halves[0]], *of_part[1][halves[1]])))
+        return found
+
     def possible_cases(self, entry: ModelEntry) -> list[tuple[Case, dict[str, str]]]:
         """Every case of a model in every toolchain that could run it by its lock, whatever was selected."""
         found = []
         for variant in (*entry.contract.plain, *entry.contract.variants):
-            description = entry.contract.settings(variant)
-            for name in description.all_routes:
-                requires = _requires(description, self.registry.routes[name])
+            if entry.is_pipeline and entry.contract.variants[variant].pattern is not None:
+                continue  # any pair of parts
+            for name, requires in self._routes(entry, variant).items():
                 for chain in toolchain.available():
                     if toolchain.by_lock(chain, requires):
                         found += [
@@ -279,11 +327,13 @@ class Engine:
 
     def checks_of(self, case: Case) -> list[checks.Check]:
         """The selected checks that can be put to a case."""
-        kind = self.registry.models[case.model].contract.model.kind
+        model = self.registry.models[case.model].contract.model
         return [
             check
             for check in checks.CHECKS.values()
-            if kind in check.kinds and matches(check.name, self.settings.checks)
+            if model.kind in check.kinds
+            and matches(check.name, self.settings.checks)
+            and ("twin" not in check.needs or model.twin is not None)
         ]
 
     def stale_claims(self) -> list[Unsupported]:
@@ -302,6 +352,8 @@ class Engine:
         entry = self.registry.models[model]
         description = entry.contract.settings(variant)
         model_id = f"{model}:{variant}" if variant else model
+        if entry.is_pipeline:
+            return self._source_of_pipeline(entry, variant)
         default = entry.contract.default_weights
         self._unambiguous()
         if entry.file is not None:
@@ -324,6 +376,31 @@ class Engine:
             self._images(self.settings.calibration, description.calibration, entry, description, "calibration"),
         )
 
+    def _source_of_pipeline(self, entry: ModelEntry, variant: str) -> Source:
+        detector, recognizer = (engine.source(part.name, of) for engine, part, of in self.parts(variant))
+        both = (detector.weights, recognizer.weights)
+        name = pipelines.JOINT.join(weights.name for weights in both)
+        sha256 = digest([[weights.name, weights.sha256] for weights in both])
+        description = entry.contract.settings(variant)
+        return Source(entry, variant, description, Weights(name, None, sha256), detector.images, detector.calibration)
+
+    @functools.cache  # noqa: B019 - as above
+    def parts(self, variant: str) -> tuple[tuple[Engine, ModelEntry, str], ...]:
+        """The detector and the recognizer of a pipeline, each with an engine that judges it and shares our jobs.
+
+        The images of the run are the detector's: a recognizer is converted and tried with its own.
+
+        Raises:
+            UserError: there is no such pipeline.
+        """
+        pair = pipelines.parts(self.registry, variant)
+        same = replace(
+            self.settings, models=tuple(pipelines.model_id(part) for part in pair), modes=(), routes=(), checks=()
+        )
+        own = replace(same, images=None, calibration=None)
+        engines = [Engine(each, self.registry, slots=self.slots, whole=self) for each in (same, own)]
+        return tuple((engine, *part) for engine, part in zip(engines, pair, strict=True))
+
     def _unambiguous(self) -> None:
         """A bare file cannot be the weights of several models."""
         entries = {e.name: e for e, _ in self.registry.variants(self.settings.models, own_only=self.settings.own_only)}
@@ -338,19 +415,24 @@ class Engine:
         self, given: Path | None, fixture: str, entry: ModelEntry, description: Description, role: Any
     ) -> ImageSet:
         count = self.settings.samples if role == "evaluation" else CALIBRATION_SAMPLES
+        scenes = description.kind != "recognizer"
         alphabet = (description.alphabet or "") if description.label_from_name else ""
         if given is not None:
-            return images.read(given, count=count, seed=entry.name, name_alphabet=alphabet, role=role)
+            return images.read(given, count=count, seed=entry.name, name_alphabet=alphabet, role=role, scenes=scenes)
         own = entry.folder / fixture
         if not entry.built_in and own.is_dir():
-            return images.read(own, count=count, seed=entry.name, name_alphabet=alphabet, role=role, name=fixture)
-        return images.fixture(fixture, count=count, seed=entry.name)
+            return images.read(
+                own, count=count, seed=entry.name, name_alphabet=alphabet, role=role, name=fixture, scenes=scenes
+            )
+        return images.fixture(fixture, count=count, seed=entry.name, scenes=scenes)
 
     # --- planning -----------------------------------------------------------------------------------------------
 
     @property
     def cache(self) -> Cache:
         """The store, opened on first use."""
+        if self._whole is not None:
+            return self._whole.cache
         if self._cache is None:
             self._cache = Cache(self.settings.cache)
             self._in_use.enter_context(self._cache.in_use())
@@ -359,6 +441,8 @@ class Engine:
     @property
     def scheduler(self) -> Scheduler:
         """The job runner, started on first use."""
+        if self._whole is not None:
+            return self._whole.scheduler
         if self._scheduler is None:
             self._scheduler = Scheduler(self.cache, self.slots, self.limits, max_age=self.settings.max_age)
         return self._scheduler
@@ -427,6 +511,8 @@ class Engine:
     def _plan(self, case: Case) -> Plan:
         source = self.source(case.model, case.variant)
         chain = next(chain for chain in self.chains if chain.name == case.toolchain)
+        if source.entry.is_pipeline:
+            return self._plan_pipeline(case, source, chain)
         route = self.registry.routes[case.route]
         lacking = toolchain.lacking(chain, _requires(source.description, route))
         if lacking:
@@ -435,6 +521,76 @@ class Engine:
             return self._plan_in(case, source, chain)
         except _Missing as missing:
             return Plan(case, source, chain, skip=str(missing) or f"no toolchain here can run {source.model_id}")
+
+    def _plan_pipeline(self, case: Case, source: Source, chain: Toolchain) -> Plan:
+        plans = []
+        for (engine, entry, variant), route in zip(self.parts(case.variant), pipelines.halves(case.route), strict=True):
+            plans.append((engine, engine.plan(Case(entry.name, variant, route, case.mode, case.toolchain))))
+        (_, detector), (engine, recognizer) = plans
+        for _, plan in plans:
+            if plan.skip:
+                return Plan(case, source, chain, skip=f"{plan.case}: {plan.skip}")
+        format_ = self.registry.formats[recognizer.format]
+        if detector.run is None or format_.run is None:
+            return Plan(case, source, chain, skip=f"{case}: an artifact of one of its routes cannot be run")
+        maker = TaskMaker(engine, recognizer.source)
+        try:
+            home = self._place(chain, recognizer.source.description.requires)
+        except _Missing as missing:
+            return Plan(case, source, chain, skip=str(missing) or f"no toolchain here can run {source.model_id}")
+        threads = {"threads": self.settings.threads}
+        assert detector.predict is not None
+        ours = maker.crops(home, source.images, detector.predict, f"words of {source.model_id}")
+        theirs = maker.crops(home, source.images, detector.run, f"words of {case}")
+
+        def read(crops: Task, title: str) -> Task:
+            assert format_.run is not None
+            return maker.job(
+                recognizer.chain, format_.run, title, threads, {"artifact": recognizer.artifact, "inputs": crops}
+            )
+
+        words = {
+            "source_words": maker.job(
+                home, "ocr_conformance.runtime.source:predict", f"read words of {source.model_id}",
+                inputs={"inputs": ours},
+            ),
+            "run_words": read(theirs, f"read words of {case}"),
+            "cross_words": read(ours, f"read the source's words by {case}"),
+        }  # fmt: skip
+        return Plan(
+            case,
+            source,
+            chain,
+            inputs=detector.inputs,
+            predict=detector.predict,
+            run=detector.run,
+            parts=tuple(plans),
+            words=words,
+        )
+
+    def _twin(self, source: Source, chain: Toolchain) -> Task | None:
+        """The task that runs the model's twin on the same images; ``None``: it cannot be run here.
+
+        Raises:
+            UserError: there is no such model.
+        """
+        name = source.description.twin
+        if name is None:
+            return None
+        if name not in self.registry.models:
+            raise near(name, self.registry.models, "model", f"{source.entry.contract.where}, model.twin")
+        entry = self.registry.models[name]
+        variant = source.variant if entry.contract.has_variant(source.variant) else entry.default_variants[0]
+        twin = replace(self.source(name, variant), images=source.images)
+        maker = TaskMaker(self, twin)
+        try:
+            home = self._place(chain, twin.description.requires)
+        except _Missing:
+            return None
+        inputs = maker.inputs(home, twin.images, f"inputs of {twin.model_id}")
+        return maker.job(
+            home, "ocr_conformance.runtime.source:predict", f"run {twin.model_id}", inputs={"inputs": inputs}
+        )
 
     def _plan_in(self, case: Case, source: Source, chain: Toolchain) -> Plan:
         """The tasks of a case whose toolchain is here.
@@ -499,7 +655,9 @@ class Engine:
             repeat=job(format_.repeat, "repeatability"),
             memory=job(format_.memory, "memory", fresh=True, this_machine=True),
             latency=latency if format_.latency else None,
+            twin=self._twin(source, chain),
             product=format_.file,
+            format=last.produces,
         )
 
     def _baseline(self, plan: Plan) -> Plan:
@@ -519,10 +677,14 @@ class Engine:
             if plan.skip:
                 continue
             needs = checks.CHECKS[name].needs
+            for engine, part in plan.parts:
+                found += engine.tasks([(part.case, _put_to_parts(name, part.source.description.kind))])
             found += [task for _, task, _ in plan.hops]
             found += [task for field_, task in self._tasks(plan).items() if field_ in needs and task is not None]
-            if "source" in needs:
+            if "source" in needs:  # and each hop beside it
                 found += [run for _, _, run in plan.hops if run is not None]
+            if plan.parts:
+                continue
             if "baseline_inspect" in needs and (inspect := self._baseline(plan).inspect) is not None:
                 found.append(inspect)
             if "latency" in needs and plan.latency is not None:
@@ -536,8 +698,16 @@ class Engine:
             UserError: weights or images cannot be had.
         """
         listed = list(pairs)
-        self._reported = {case for case, name in listed if name == "conversion"}
-        self.scheduler.add(self.tasks(listed))
+        tasks = self.tasks(listed)
+        self._report({case for case, name in listed if name == "conversion"})
+        self.scheduler.add(tasks)
+
+    def _report(self, cases: set[Case]) -> None:
+        """Note the cases whose `conversion` is judged in this run, and the parts of those that are pipelines."""
+        self._reported |= cases
+        for case in cases:
+            for engine, part in self.plan(case).parts:
+                engine._report({part.case})
 
     @staticmethod
     def _tasks(plan: Plan) -> dict[str, Task | None]:
@@ -548,6 +718,8 @@ class Engine:
             "inspect": plan.inspect,
             "repeat": plan.repeat,
             "memory": plan.memory,
+            "twin": plan.twin,
+            **plan.words,
         }
 
     # --- judging ------------------------------------------------------------------------------------------------
@@ -561,9 +733,19 @@ class Engine:
         plan = self.plan(case)
         source = plan.source
         evidence = Evidence(
-            case, source.images.labels, source.images.files, f"{source.weights.name} ({source.weights.sha256[:12]})"
+            case,
+            labels=source.images.labels,
+            images=source.images.files,
+            truth=source.images.words,
+            weights_name=f"{source.weights.name} ({source.weights.sha256[:12]})",
         )
         outcome = self.scheduler.outcome
+        if plan.parts:
+            failed = self._evidence_of_parts(plan, evidence)
+            for name, asked in self._tasks(plan).items() if not failed else ():
+                if name in needs and asked is not None:
+                    setattr(evidence, name, outcome(asked))
+            return evidence
         hops: list[Hop] = []
         for name, task, run in plan.hops:
             done = outcome(task)
@@ -590,6 +772,18 @@ class Engine:
             evidence.latency = outcome(plan.latency(self._running_baseline(plan)))
         return evidence
 
+    @staticmethod
+    def _evidence_of_parts(plan: Plan, evidence: Evidence) -> bool:
+        """Add the hops of a pipeline's parts, up to the first that did not end well; whether there is one."""
+        for engine, part in plan.parts:
+            found = engine.evidence(part.case, frozenset({"run"}))
+            name = part.source.model_id
+            evidence.hops += tuple(replace(hop, name=f"{name}: {hop.name}") for hop in found.hops)
+            if found.failure() is not None:
+                evidence.run = found.run
+                return True
+        return False
+
     def _running_baseline(self, plan: Plan) -> Task | None:
         baseline = self._baseline(plan)
         ran = self.scheduler.outcome(baseline.run) if baseline.run is not None else None
@@ -611,6 +805,8 @@ class Engine:
         if plan.skip:
             return CheckResult(name, "skipped", plan.skip)
         check = checks.CHECKS[name]
+        if plan.parts and not _of_the_whole(check):
+            return _joined(name, [(part, engine.judge(part.case, name)) for engine, part in plan.parts])
         contract = plan.source.entry.contract
         evidence = self.evidence(case, check.needs)
         failure = evidence.failure()
@@ -626,6 +822,7 @@ class Engine:
         result = check(evidence, self._limits(plan))
         if failure is None:
             self._hand_out(plan)
+            self._draw(plan, result)
         seen = evidence_seen(evidence)
         claims = contract.claims(case, _versions(plan.chain), weights=plan.source.weights.name)
         return apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
@@ -654,6 +851,10 @@ class Engine:
         root = self.settings.artifacts
         if root is None or plan.case in self._handed_out:
             return
+        if plan.parts:
+            for engine, part in plan.parts:
+                engine._hand_out(part)
+            return
         artifact = self.scheduler.outcome(plan.artifact)
         if artifact is None or artifact.folder is None or not self.cache.verify(plan.artifact.key):
             return
@@ -679,6 +880,14 @@ class Engine:
             raise UserError(f"--ocr-artifacts {root}: cannot write {target.name} ({error.strerror})") from error
         self._handed_out.add(plan.case)
 
+    def _draw(self, plan: Plan, result: CheckResult) -> None:
+        """Draw what a check found in each scene to ``--ocr-pictures``."""
+        if self.settings.pictures is None:
+            return
+        paths = {file: sample.path for file, sample in zip(plan.source.images.files, plan.source.images.samples, strict=True)}
+        for each in result.data.get("images", ()):
+            pictures.write(self.settings.pictures, str(plan.case), paths[each["image"]], each["image"], each)
+
     @property
     def results(self) -> dict[Case, dict[str, CheckResult]]:
         """What was judged so far, by case."""
@@ -694,7 +903,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop running jobs; what they had done is dropped, what was finished is kept."""
-        if self._scheduler is not None:
+        if self._scheduler is not None:  # the parts' engines have none
             self._scheduler.close()
         self._in_use.close()
 
@@ -784,6 +993,13 @@ class TaskMaker:
         hashes = {"images": [sample.sha256 for sample in image_set.samples]}
         return self.job(chain, "ocr_conformance.runtime.source:prepare", title, {"images": listed}, known=hashes)
 
+    def crops(self, chain: Toolchain, image_set: ImageSet, boxes: Task, title: str) -> Task:
+        """Cut the boxes that a detector's task found, and preprocess them for this recognizer."""
+        listed = [{"path": str(sample.path.absolute()), "sha256": sample.sha256} for sample in image_set.samples]
+        hashes = {"images": [sample.sha256 for sample in image_set.samples]}
+        function = "ocr_conformance.runtime.crops:cut"
+        return self.job(chain, function, title, {"images": listed}, {"boxes": boxes}, known=hashes)
+
     def hop(self, chain: Toolchain, hop: HopSpec, previous: Task | None, case: Case) -> Task:
         """One hop of a route; the calibration set comes along where the hop asks for it."""
         inputs = {"previous": previous} if previous is not None else {}
@@ -794,6 +1010,40 @@ class TaskMaker:
             )
         title = f"{hop.name} of {case.model_id}@{chain.name}"
         return self.job(chain, hop.function, title, hop.params, inputs, preload=hop.preload)
+
+
+def _of_the_whole(check: checks.Check) -> bool:
+    """Whether a check is put to a pipeline itself; the others are put to its parts."""
+    return check.name == "accuracy" or not check.kinds & set(pipelines.KINDS)
+
+
+def _put_to_parts(name: str, kind: str) -> str:
+    """The check of a part whose jobs a pipeline's check needs."""
+    if not _of_the_whole(checks.CHECKS[name]):
+        return name
+    return "conversion"
+
+
+_WORST = ("failed", "undecided", "unsupported", "not-run", "skipped", "passed")
+
+
+def _joined(name: str, results: Sequence[tuple[Plan, CheckResult]]) -> CheckResult:
+    """One result for the parts of a pipeline: the worst verdict, every value under its part's kind."""
+    verdict = min((result.verdict for _, result in results), key=_WORST.index)
+    deciding = [(part, result) for part, result in results if result.verdict == verdict]
+    shown = results if verdict == "passed" else deciding
+    return CheckResult(
+        name,
+        verdict,
+        " | ".join(f"{part.source.model_id}: {result.message}" for part, result in shown),
+        tuple(
+            replace(value, name=f"{part.source.description.kind}_{value.name}")
+            for part, result in results
+            for value in result.values
+        ),
+        tuple(f"{part.source.model_id}: {line}" for part, result in shown for line in result.details),
+        {part.source.description.kind: result.data for part, result in results},
+    )
 
 
 def _public(params: dict[str, Any]) -> dict[str, Any]:

@@ -469,8 +469,8 @@ class Description(_Table):
     kind: Literal["recognizer", "detector", "pipeline"] = "recognizer"
     framework: Text
     summary: Text
-    adapter: Annotated[str, Field(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")]
-    """``model.py:ClassName``; the file lies beside the contract."""
+    adapter: Annotated[str, Field(pattern=r"^([^:]+\.py:[A-Za-z_]\w*)?$")] = ""
+    """``model.py:ClassName``; the file lies beside the contract. A pipeline has none."""
     default_weights: Text | None = None
     """The weights that are used unless the user names others; needed where there are several."""
     label_from_name: Flag = False
@@ -492,11 +492,25 @@ class Description(_Table):
     """Name of the fixture set that the model is judged on."""
     calibration: Text = "words-calibration"
     """Name of the fixture set for calibration: never the images that are judged."""
-    routes: Annotated[Names, Field(min_length=1)]
+    routes: Names = ()
+    """Names of routes; ``ROUTE+ROUTE`` of a pipeline, which may leave them out (`ocr_conformance.pipelines.routes`)."""
+    twin: Text | None = None
+    """A model with the same network and weights in another framework: what it finds must be the same."""
     on_request: Names = ()
     """Routes that are judged only where ``--ocr-route`` has their very name."""
     options: dict[str, bool | int | float | str] = {}
     """Options of the routes, e.g. ``select_tf_ops = true``."""
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Description:
+        if self.kind == "pipeline":
+            if self.adapter:
+                raise ValueError("a pipeline has no adapter: its parts have")
+        elif not self.adapter:
+            raise ValueError("adapter is missing: expected model.py:ClassName")
+        elif not self.routes:
+            raise ValueError("routes are missing: name at least one (--ocr-list shows them)")
+        return self
 
     @property
     def all_routes(self) -> tuple[str, ...]:
@@ -608,7 +622,8 @@ class Contract(_Table):
     schema_: Annotated[Literal[1], Field(alias="schema")]
     model: Description
     variants: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")], Variant] = {}
-    weights: Annotated[dict[str, WeightsEntry], Field(min_length=1)]
+    weights: dict[str, WeightsEntry] = {}
+    """Of a pipeline none: its parts have them, and selectors name those of both, as ``craft_mlt_25k+english_g2``."""
     measured: Measured | None = None
     promise: tuple[Promise, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
@@ -626,6 +641,8 @@ class Contract(_Table):
     def _coherent(self) -> Contract:
         if self.reading is not None and not self.model.alphabet:
             raise ValueError("[reading] needs model.alphabet: the characters in class order, without the blank")
+        if not self.weights and self.model.kind != "pipeline":
+            raise ValueError("[weights] is missing: name at least one origin, e.g. [weights.seeded]")
         default = self.model.default_weights
         if default is None and len(self.weights) > 1:
             raise ValueError(f"model.default_weights must say which of {', '.join(self.weights)} is the default")
@@ -650,6 +667,8 @@ class Contract(_Table):
                     ("variant", entry.variant, {*self.plain, *self.variants}),
                     ("route", entry.route, routes),
                 ):
+                    if self.model.kind == "pipeline":  # any pair of parts, any pair of routes
+                        continue
                     for pattern in patterns:
                         if not any(matches(name, [pattern]) for name in known):
                             names = ", ".join(sorted(known - {""})) or "none"
@@ -657,7 +676,7 @@ class Contract(_Table):
                                 f"{header} {number}: {what} {pattern!r} matches no {what} of this model"
                                 f"{_near(pattern, known)}; it has {names}"
                             )
-                for pattern in entry.weights:
+                for pattern in entry.weights if self.weights else ():
                     if "." not in pattern and not any(matches(name, [pattern]) for name in self.weights):
                         raise ValueError(
                             f"{header} {number}: weights {pattern!r} matches no weights of this model"

@@ -47,6 +47,8 @@ def judge_file(
     model, _, variant = model_id.partition(":")
     if model not in engine.registry.models:
         raise near(model_id, engine.registry.models, "model", "--ocr-model")
+    if engine.registry.models[model].is_pipeline:
+        raise UserError(f"--ocr-model {model_id}: a pipeline is two files, judge each as one of its part")
     source = engine.source(model, variant)
     requires = source.description.requires
     chains = [chain for chain in engine.chains_for(requires) if toolchain.can_run(chain, requires)]
@@ -82,7 +84,13 @@ def judge_file(
         ),
     }
     outcome = engine.scheduler.outcome
-    evidence = Evidence(case, source.images.labels, source.images.files, "unknown")
+    evidence = Evidence(
+        case,
+        labels=source.images.labels,
+        images=source.images.files,
+        truth=source.images.words,
+        weights_name="unknown",
+    )
     adopted = outcome(artifact)
     assert adopted is not None
     evidence.hops = (Hop(path.name, adopted),)

@@ -68,6 +68,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ocr-no-cache", action="store_true", help="keep nothing: a temporary cache for this run")
     group.addoption("--ocr-artifacts", metavar="DIR", help="write the .tflite files and their manifests here")
     group.addoption(
+        "--ocr-pictures", metavar="DIR", help="draw what detectors and pipelines find, source and converted side by side"
+    )
+    group.addoption(
         "--ocr-report", action="append", metavar="FILE", help="write a report; the suffix picks the format (repeatable)"
     )
     group.addoption(
@@ -315,7 +318,17 @@ class Conformance:
             if not config.getoption("ocr_list"):
                 self._resolve()
         except UserError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(f"{error}{self._misplaced()}") from None
+
+    def _misplaced(self) -> str:
+        """A hint where pytest has looked for its ini file in the wrong place.
+
+        It does so before it knows our options: the DIR of ``--ocr-images DIR`` is then a path like any other.
+        """
+        root, here = self.config.rootpath, self.config.invocation_params.dir
+        if root == here or root in here.parents:
+            return ""
+        return f" (pytest took {root} for its root and read no ini file of {here}: write --ocr-OPTION=DIR, with =)"
 
     def _registry(self) -> Any:
         from ocr_conformance.registry import Registry
@@ -399,6 +412,7 @@ class Conformance:
             timeout=self._number("timeout", float, 1) or DEFAULT_TIMEOUT,
             memory=(memory or 0) * 2**20 or DEFAULT_MEMORY,
             artifacts=self._given("artifacts"),
+            pictures=self._given("pictures"),
             own_only=not models,
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocr_conformance import checks, resources
+from ocr_conformance import checks, pipelines, resources
 from ocr_conformance.cases import MODES, matches
 from ocr_conformance.contract import Contract, from_dict, load
 from ocr_conformance.convert import ROUTES, Route
@@ -125,6 +125,17 @@ class ModelEntry:
         )
 
     @property
+    def default_variants(self) -> list[str]:
+        """Those that are judged where only the model's name is selected; ``""`` is the plain model."""
+        known = self.contract.variants.items()
+        return [*self.contract.plain, *(name for name, variant in known if variant.default)]
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether it is made of two other models."""
+        return self.contract.model.kind == "pipeline"
+
+    @property
     def code_folder(self) -> Path:
         """The folder of the adapter's Python files."""
         return self.own_code or self.folder
@@ -165,7 +176,7 @@ class Registry:
         where = f"contract of {folder.name}"
         read = load(folder / "contract.toml") if contract is None else from_dict(contract, where)
         entry = ModelEntry(folder, read, built_in)
-        if not entry.adapter_file.is_file():
+        if read.model.adapter and not entry.adapter_file.is_file():
             raise UserError(f"{read.where}, model.adapter: there is no {entry.adapter_file}")
         for name in read.model.uses:
             if not (folder.parent / name).is_dir():
@@ -264,18 +275,21 @@ class Registry:
         wanted = list(patterns)
         for entry in self.models.values():
             if not wanted and not (own_only and entry.built_in):
-                chosen |= dict.fromkeys((entry.name, variant) for variant in _default_variants(entry))
+                chosen |= dict.fromkeys((entry.name, variant) for variant in entry.default_variants)
         for pattern in wanted:
             kind, _, path = pattern.partition(":")
             if kind in FILE_SOURCES:
                 entry = self.add_file(kind, Path(path))
-                chosen |= dict.fromkeys((entry.name, variant) for variant in _default_variants(entry))
+                chosen |= dict.fromkeys((entry.name, variant) for variant in entry.default_variants)
                 continue
             found = [pair for entry in self.models.values() for pair in _matching(entry, pattern)]
             if not found:
                 known = {f"{e.name}:{v}" for e in self.models.values() for v in e.contract.variants} | set(self.models)
                 raise near(pattern, known, "model", "--ocr-model")
             chosen |= dict.fromkeys(found)
+        for name, variant in chosen:
+            if self.models[name].is_pipeline:
+                pipelines.parts(self, variant)
         order = list(self.models)
         return [(self.models[name], v) for name, v in sorted(chosen, key=lambda pair: order.index(pair[0]))]
 
@@ -284,8 +298,10 @@ class Registry:
         _check(patterns, MODES, "mode", "--ocr-mode")
 
     def check_routes(self, patterns: Iterable[str]) -> None:
-        """Raise a `UserError` for a ``--ocr-route`` that matches no route."""
-        _check(patterns, self.routes, "route", "--ocr-route")
+        """Raise a `UserError` for a ``--ocr-route`` that matches no route; of a pipeline's, for either half."""
+        for pattern in patterns:
+            whole = pattern in self.routes
+            _check([pattern] if whole else pattern.split(pipelines.JOINT), self.routes, "route", "--ocr-route")
 
     def check_checks(self, patterns: Iterable[str]) -> None:
         """Raise a `UserError` for a ``--ocr-check`` that matches no check."""
@@ -299,14 +315,10 @@ def _check(patterns: Iterable[str], known: Iterable[str], what: str, option: str
             raise near(pattern, names, what, option)
 
 
-def _default_variants(entry: ModelEntry) -> list[str]:
-    return [*entry.contract.plain, *(name for name, variant in entry.contract.variants.items() if variant.default)]
-
-
 def _matching(entry: ModelEntry, pattern: str) -> list[tuple[str, str]]:
     if ":" not in pattern:
-        return [(entry.name, variant) for variant in _default_variants(entry)] if matches(entry.name, [pattern]) else []
+        return [(entry.name, variant) for variant in entry.default_variants] if matches(entry.name, [pattern]) else []
     model, _, wanted = pattern.partition(":")
     exact = [wanted] if model == entry.name and entry.contract.has_variant(wanted) else []
-    globbed = [v for v in _default_variants(entry) if v and matches(f"{entry.name}:{v}", [pattern])]
+    globbed = [v for v in entry.default_variants if v and matches(f"{entry.name}:{v}", [pattern])]
     return [(entry.name, variant) for variant in dict.fromkeys([*exact, *globbed])]

@@ -132,7 +132,7 @@ def downstream(tmp_path: Path) -> Path:
 
 
 def make_downstream(folder: Path) -> Path:
-    """Copy ``tests/downstream`` and render its images: rows of gray squares, a square a character."""
+    """Copy ``tests/downstream`` and render its images: rows of gray squares, a square a character, and boards of them."""
     shutil.copytree(CHECKOUT / "tests" / "downstream", folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name, count, seed in (("squares", 6, 0), ("squares-calibration", 3, 1)):
         target = folder / "models" / "reader" / name
@@ -145,4 +145,20 @@ def make_downstream(folder: Path) -> Path:
             Image.frombytes("L", (20, 4), row * 4).save(target / f"{number}.png")
             labels.append(f"{number}.png\t{word}\n")
         (target / "labels.tsv").write_text("".join(labels))
+    for name, counts, seed in (("boards", (3, 0, 2), 2), ("boards-calibration", (1,), 3)):
+        target = folder / "models" / "finder" / name
+        target.mkdir()
+        draw = random.Random(seed)
+        for number, count in enumerate(counts):
+            board = Image.new("L", (60, 30), 255)
+            words = []
+            for place in range(count):
+                word = "".join(draw.choices("abcd", k=5))
+                left, top = 7 + 9 * place, 4 + 9 * place
+                row = bytes(round("abcd".index(character) / 4 * 255) for character in word for _ in range(4))
+                board.paste(Image.frombytes("L", (20, 4), row * 4), (left, top))
+                corners = [[left, top], [left + 20, top], [left + 20, top + 4], [left, top + 4]]
+                words.append({"polygon": corners, "text": word})
+            board.save(target / f"{number}.png")
+            (target / f"{number}.json").write_text(json.dumps({"words": words}))
     return folder

@@ -88,6 +88,7 @@ for _name, _needs, _kinds, _summary in (
     ("tensors", "run source", ALL_KINDS, "are the outputs close to the source's, hop by hop?"),
     ("text", "run source", RECOGNIZERS, "does it read the same text as the source?"),
     ("boxes", "run source", DETECTORS, "does it find the same boxes as the source?"),
+    ("twin", "run source twin", RECOGNIZERS | DETECTORS, "does the source do what its twin in another framework does?"),
     ("pipeline", "run source source_words run_words cross_words", PIPELINES, "does it find and read the same words?"),
     ("accuracy", "run source source_words run_words", ALL_KINDS, "is it as often right as the source?"),
     ("ops", "run inspect", ALL_KINDS, "which ops and which runtime does the file need?"),

@@ -31,7 +31,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         else:
             summary += ", no float32 artifact to compare with"
     summary += f", {_words.size(stored)} of it weights"
-    if evidence.source is not None:
+    if evidence.source is not None and evidence.source.facts["parameters"]:  # a model may have no weights at all
         parameters = evidence.source.facts["parameters"]
         per_parameter = stored / parameters
         values.append(Value("bytes_per_parameter", per_parameter, wanted.bytes_per_parameter, most=False, unit=" B"))

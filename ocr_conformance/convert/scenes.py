@@ -135,3 +135,38 @@ def clockwise(corners: npt.ArrayLike) -> npt.NDArray[np.float64]:
     # Rounded, so that the last bit of a sine does not choose.
     first = np.lexsort((points[:, 1].round(3), points.sum(1).round(3)))[0]
     return np.roll(points, -first, axis=0)
+
+
+def rectify(rgb: npt.NDArray[np.uint8], box: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """The quadrilateral ``box`` of an image, seen from the front, as a crop of its own size.
+
+    A perspective transform, bilinear, black beyond the image, as keras-ocr's ``tools.warpBox`` and EasyOCR's
+    ``four_point_transform`` do it with OpenCV; here by Pillow, which every toolchain has.
+
+    Args:
+        rgb: ``[H, W, 3]``, 8 bit.
+        box: ``[4, 2]`` corners (x, y), clockwise from the top left one of the text, in pixels of the image: pixel i
+            spans i to i + 1.
+
+    Returns:
+        ``[h, w, 3]``: w the longer of the upper and the lower edge, h of the left and the right one, rounded, at least
+        1 and at most twice the image's longer side.
+    """
+    import numpy as np
+    from PIL import Image
+
+    corners = np.asarray(box, np.float64)
+    edges = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
+    most = 2 * max(rgb.shape[:2])
+    width, height = (int(np.clip(round(max(edges[i], edges[i + 2])), 1, most)) for i in (0, 1))
+    # (x, y) of the crop comes from ((a x + b y + c) / (g x + h y + 1), (d x + e y + f) / (g x + h y + 1)).
+    rows, values = [], []
+    for (x, y), (u, v) in zip(((0, 0), (width, 0), (width, height), (0, height)), corners, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        values += [u, v]
+    # Least squares: a box without area has no unique answer, and any will do.
+    coefficients = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
+    crop = Image.fromarray(rgb).transform(
+        (width, height), Image.Transform.PERSPECTIVE, coefficients.tolist(), Image.Resampling.BILINEAR
+    )
+    return np.asarray(crop)

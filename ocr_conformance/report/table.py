@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ocr_conformance.cases import MODES, Case
 from ocr_conformance.report.record import value
 
-COLUMNS = ("mode", "verdict", "size", "of f32", "latency", "to source", "same text", "accuracy")
-"""Headings of `row`. Latency is the ratio to the float32 artifact, and to the source framework."""
+COLUMNS = ("mode", "verdict", "size", "of f32", "latency", "to source", "as source", "accuracy")
+"""Headings of `row`. Latency is the ratio to the float32 artifact, and to the source framework. ``as source`` is the
+share of images that read the same, of a detector the share of the source's boxes that are found and that of the found
+ones that are the source's, of a pipeline that of the source's words that are found and read the same. ``accuracy`` of
+the latter two is the harmonic mean of precision and recall."""
 
 
 _NAMED = 1
@@ -36,19 +39,38 @@ def routes(cases: list[tuple[str, dict[str, Any]]]) -> dict[str, list[tuple[str,
 def row(mode: str, case: Mapping[str, Any]) -> list[str]:
     """The cells of one case, after its mode: verdict, size, latency, agreement and accuracy."""
     checks = case["checks"]
-    size = value(checks, "size", "bytes")
-    judged = checks if checks.get("accuracy", {}).get("verdict") != "skipped" else {}
-    accuracy, source = value(judged, "accuracy", "accuracy"), value(judged, "accuracy", "source_accuracy")
+    sizes = _values(checks, "size", "bytes")
     return [
         mode,
         decided(case),
-        "" if size is None else kilobytes(size),
-        percent(value(checks, "size", "ratio")),
-        _ratio(value(checks, "latency", "ratio_to_float32")),
-        _ratio(value(checks, "latency", "ratio_to_source")),
-        percent(value(checks, "text", "agreement")),
-        "" if accuracy is None or source is None else f"{percent(accuracy)} of {percent(source)}",
+        _joined(kilobytes, sizes and [sum(sizes)]),
+        _joined(percent, _values(checks, "size", "ratio")),
+        _joined(_ratio, _values(checks, "latency", "ratio_to_float32")),
+        _joined(_ratio, _values(checks, "latency", "ratio_to_source")),
+        _joined(percent, _values(checks, "text", "agreement") or _values(checks, "pipeline", "same"))
+        or _joined(percent, [*_values(checks, "boxes", "recall"), *_values(checks, "boxes", "precision")], " / "),
+        _accuracy(checks),
     ]
+
+
+def _values(checks: Mapping[str, Any], check: str, name: str) -> list[float]:
+    """A measured value; of a pipeline's parts both, the detector's first."""
+    found = [value(checks, check, f"{part}{name}") for part in ("", "detector_", "recognizer_")]
+    return [each for each in found if each is not None]
+
+
+def _joined(show: Callable[[float], str], values: Sequence[float], sign: str = " + ") -> str:
+    return sign.join(map(show, values))
+
+
+def _accuracy(checks: Mapping[str, Any]) -> str:
+    if checks.get("accuracy", {}).get("verdict") == "skipped":
+        return ""
+    for name in ("accuracy", "hmean"):
+        ours, theirs = value(checks, "accuracy", name), value(checks, "accuracy", f"source_{name}")
+        if ours is not None and theirs is not None:
+            return f"{percent(ours)} of {percent(theirs)}"
+    return ""
 
 
 def decided(case: Mapping[str, Any]) -> str:
@@ -78,10 +100,10 @@ def kilobytes(size: float) -> str:
     return f"{size / 1024:,.{0 if size >= 10240 else 1}f} KB"
 
 
-def percent(share: float | None) -> str:
-    """``97.5 %``, or nothing."""
-    return "" if share is None else f"{share * 100:.3g} %"
+def percent(share: float) -> str:
+    """``97.5 %``."""
+    return f"{share * 100:.3g} %"
 
 
-def _ratio(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.2f}x"
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.2f}x"

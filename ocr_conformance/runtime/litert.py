@@ -190,18 +190,18 @@ def run(job: Job) -> dict[str, Any]:
     """Run an artifact at batch 1, sample by sample, its state reset before each invoke.
 
     Params: ``model``, ``threads``. Inputs: ``artifact`` (folder with ``model.tflite``), ``inputs`` (folder of
-    `source.prepare`). Files: ``outputs.npz``, float32 ``[N, ...]`` per declared output, de-quantized.
+    `source.prepare` or of `crops.cut`). Files: ``outputs.npz``, float32 ``[N, ...]`` per declared output, de-quantized;
+    ``boxes.json`` (see `tensors.decode_in`). Of no sample only ``texts`` (none) and ``versions`` are given.
 
     Float inputs of integer files are quantized as an app does it: round, add the zero point, clip.
 
     Returns:
         ``texts`` and ``boxes`` (see `tensors.decode`); ``runtime`` (name and version); ``threads``; ``inputs`` and
-        ``outputs``, in the model's order: ``name`` (signature's, else tensor's), ``tensor``, ``declared_as`` (the model's
-        name),
-        ``shape`` and ``shape_signature`` (as the file declares them), ``dtype``, ``scale``, ``zero_point`` (0.0 and 0
-        where not quantized), and for outputs ``real_shape`` (what an invoke gave); ``input_mapping`` and
-        ``output_mapping`` (found by ``name`` or ``order``); ``signature_names``; ``nonfinite`` (how many
-        numbers of the outputs are).
+        ``outputs``, in the model's order: ``name`` (signature's, else tensor's), ``tensor``, ``declared_as`` (the
+        model's name), ``shape`` and ``shape_signature`` (as the file declares them), ``dtype``, ``scale``,
+        ``zero_point`` (0.0 and 0 where not quantized), and for outputs ``real_shape`` (what an invoke gave);
+        ``input_mapping`` and ``output_mapping`` (found by ``name`` or ``order``); ``signature_names``; ``nonfinite``
+        (how many numbers of the outputs are).
 
     Raises:
         ValueError, RuntimeError: see `Session`.
@@ -211,6 +211,8 @@ def run(job: Job) -> dict[str, Any]:
     model: SourceModel = build(job.params["model"])
     threads: int = job.params["threads"]
     inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
+    if not tensors.count(inputs):
+        return {"texts": [], "boxes": None, "versions": versions()}
 
     job.stage("allocate")
     session = _session(job, model, inputs, threads)
@@ -227,7 +229,7 @@ def run(job: Job) -> dict[str, Any]:
         for declared, spec in zip(session.declared_outputs, model.outputs(), strict=True)
     ]
     return {
-        **tensors.decode(model, outputs, tensors.load_sizes(job.inputs["inputs"])),
+        **tensors.decode_in(job, model, outputs),
         "runtime": session.runtime,
         "threads": threads,
         "inputs": described_inputs,

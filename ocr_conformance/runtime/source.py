@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "torch", "onnxruntime", "keras_ocr", "cv2", "PIL", "numpy")
 
 
-def _read(model: SourceModel, image: dict[str, str], recipe: Callable[[str], Tensors], name: str) -> Tensors:
+def read_image(image: dict[str, str]) -> str:
+    """The path of an image ``{"path", "sha256"}`` that a job was given, after a look at its bytes.
+
+    Raises:
+        ValueError: it cannot be read, or has other bytes than when the run was planned.
+    """
     path = image["path"]
     try:
         found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -29,6 +34,11 @@ def _read(model: SourceModel, image: dict[str, str], recipe: Callable[[str], Ten
         raise ValueError(f"the image {path} cannot be read: {error.strerror}") from None
     if found != image["sha256"]:
         raise ValueError(f"the image {path} changed while the run was planned; run again")
+    return path
+
+
+def _read(model: SourceModel, image: dict[str, str], recipe: Callable[[str], Tensors], name: str) -> Tensors:
+    path = read_image(image)
     try:
         arrays = recipe(path)
     except ValueError as error:
@@ -78,11 +88,12 @@ def versions() -> dict[str, str]:
 def predict(job: Job) -> dict[str, Any]:
     """Run the source network, as shipped, on the prepared inputs.
 
-    Params: ``model``. Inputs: ``inputs`` (folder of `prepare`). Files: ``outputs.npz``, float32 ``[N, ...]`` by output.
+    Params: ``model``. Inputs: ``inputs`` (folder of `prepare` or of `crops.cut`, which may hold no sample). Files:
+    ``outputs.npz``, float32 ``[N, ...]`` by output; ``boxes.json`` (see `tensors.decode_in`).
 
     Returns:
         ``texts`` and ``boxes`` (see `tensors.decode`), ``parameters`` (number of weight values), ``versions`` (of the
-        frameworks).
+        frameworks). Of no sample there are no outputs and no texts.
 
     Raises:
         ValueError: the source gives fewer samples than it was fed.
@@ -90,13 +101,15 @@ def predict(job: Job) -> dict[str, Any]:
     job.stage("source")
     model: SourceModel = build(job.params["model"])
     inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
+    if not tensors.count(inputs):
+        return {"texts": [], "boxes": None, "parameters": model.parameters(), "versions": versions()}
     outputs = model.predict(inputs)
     for name, value in outputs.items():
         if len(value) != tensors.count(inputs):
             raise ValueError(f"the source gives {len(value)} samples of {name!r} for {tensors.count(inputs)} fed")
     tensors.save(job.out / "outputs.npz", tensors.as_float32(outputs))
     return {
-        **tensors.decode(model, outputs, tensors.load_sizes(job.inputs["inputs"])),
+        **tensors.decode_in(job, model, outputs),
         "parameters": model.parameters(),
         "weights": asdict(model.weights),
         "versions": versions(),

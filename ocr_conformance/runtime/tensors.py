@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocr_conformance.model import TensorSpec
+from ocr_conformance.model import Detector, Recognizer, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from ocr_conformance.job import Job
     from ocr_conformance.model import Tensors
 
 _SIZES = "sizes.json"
+_BOXES = "boxes.json"
 
 
 def load(path: Path) -> Tensors:
@@ -123,6 +126,20 @@ def load_sizes(folder: Path) -> list[tuple[int, int]]:
     return [(height, width) for height, width in json.loads(path.read_text())] if path.exists() else []
 
 
+def decode_in(job: Job, model: Any, outputs: Tensors) -> dict[str, Any]:
+    """`decode` for a job whose ``inputs`` are those of `source.prepare`; a detector's boxes are kept as a file, too."""
+    facts = decode(model, outputs, load_sizes(job.inputs["inputs"]))
+    if isinstance(model, Detector):
+        (job.out / _BOXES).write_text(json.dumps(facts["boxes"]))
+    return facts
+
+
+def load_boxes(folder: Path) -> list[list[list[list[float]]]] | None:
+    """What `decode_in` kept: the boxes of each sample, ``None`` where the outputs did not decode."""
+    boxes: list[list[list[list[float]]]] | None = json.loads((folder / _BOXES).read_text())
+    return boxes
+
+
 def decode(model: Any, outputs: Tensors, sizes: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
     """Facts on what ``outputs`` (``[N, ...]``) say.
 
@@ -134,8 +151,6 @@ def decode(model: Any, outputs: Tensors, sizes: Sequence[tuple[int, int]] = ()) 
         `ocr_conformance.model.Detector.boxes`), else ``None``. ``undecoded`` says why there is neither: the outputs do
         not have the promised shape, or the decoding raised.
     """
-    from ocr_conformance.model import Detector, Recognizer
-
     facts: dict[str, Any] = {"texts": None, "boxes": None}
     if not isinstance(model, Recognizer | Detector):
         return {**facts, "undecoded": "the model is neither recognizer nor detector"}
@@ -147,8 +162,10 @@ def decode(model: Any, outputs: Tensors, sizes: Sequence[tuple[int, int]] = ()) 
     try:
         if isinstance(model, Recognizer):
             return {**facts, "texts": [str(text) for text in model.decode(outputs)]}
-        found = model.boxes(outputs, list(sizes))
-        return {**facts, "boxes": [[[[float(x), float(y)] for x, y in box] for box in boxes] for boxes in found]}
+        found = [[[[float(x), float(y)] for x, y in box] for box in each] for each in model.boxes(outputs, list(sizes))]
+        if not all(math.isfinite(value) for each in found for box in each for point in box for value in point):
+            return {**facts, "undecoded": "a box has a corner that is no finite number"}
+        return {**facts, "boxes": found}
     except Exception as error:  # an adapter's decoder given a broken network's numbers: evidence, not our crash
         return {**facts, "undecoded": f"{type(error).__name__}: {error}"}
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from ocr_conformance.job import Job
-from ocr_conformance.model import build
+from ocr_conformance.model import Detector, build
 from ocr_conformance.runtime import tensors
 
 _DTYPES = {"float16": "float16", "int8": "int8", "full-int8": "int8", "dynamic-range": "int8"}
@@ -60,10 +60,14 @@ class _Interpreter:
         self.levels = levels / 100 if stored.dtype == np.int8 else levels
         self.dtype = stored.dtype
         self.state = 0.0
+        self.model = build(job.params["model"]) if "model" in job.params else None
+        self.output = self.model.outputs()[0].name if self.model else "probabilities"
 
     def invoke(self, image: Any) -> Any:
         import numpy as np
 
+        if isinstance(self.model, Detector):
+            return np.asarray((1 - image) * (self.levels[-1] > self.levels[0]), np.float32).reshape(1, *image.shape[-3:])
         frames = image.reshape(-1, 4, 5, 4).mean(axis=(1, 3))
         scores = np.exp(-40 * np.abs(frames[..., None] + self.state - self.levels))
         if self.leak:
@@ -73,6 +77,8 @@ class _Interpreter:
 
 def run(job: Job) -> dict[str, Any]:
     """As `ocr_conformance.runtime.litert.run`."""
+    import numpy as np
+
     model = build(job.params["model"])
     job.stage("allocate")
     interpreter = _Interpreter(job)
@@ -81,17 +87,20 @@ def run(job: Job) -> dict[str, Any]:
     outputs = []
     for image in images:
         interpreter.state = 0.0
-        outputs.append({"probabilities": interpreter.invoke(image)})
-    stacked = tensors.stack(outputs)
+        outputs.append({interpreter.output: interpreter.invoke(image)})
+    spec = model.outputs()[0]
+    nothing = {spec.name: np.zeros((0, *spec.shape[1:]), np.float32)}
+    stacked = tensors.stack(outputs) if outputs else nothing
     tensors.save(job.out / "outputs.npz", stacked)
     described = {"dtype": "float32", "scale": 0.0, "zero_point": 0}
-    image = {"name": "image", "tensor": "image", "shape": [1, 4, 20, 1], "shape_signature": [1, 4, 20, 1], **described}
-    shape = {"shape": [1, 5, 5], "shape_signature": [1, 5, 5], "real_shape": [1, 5, 5]}
+    given, real = list(model.inputs()[0].shape), list(spec.shape)
+    image = {"name": "image", "tensor": "image", "shape": given, "shape_signature": given, **described}
+    shape = {"shape": real, "shape_signature": real, "real_shape": real}
     return {
-        "texts": model.decode(stacked),
+        **tensors.decode_in(job, model, stacked),
         "runtime": "numpy",
         "inputs": [image],
-        "outputs": [{"name": "probabilities", "tensor": "probabilities", **shape, **described}],
+        "outputs": [{"name": spec.name, "tensor": spec.name, **shape, **described}],
         "signature_names": ["serving_default"],
     }
 
@@ -132,7 +141,7 @@ def repeat(job: Job) -> dict[str, Any]:
     def scenario(other: Any) -> dict[str, Any]:
         difference = np.abs(first - other)
         index = int(difference.argmax())
-        worst = {"output": "probabilities", "first": float(first.flat[index]), "second": float(other.flat[index])}
+        worst = {"output": interpreter.output, "first": float(first.flat[index]), "second": float(other.flat[index])}
         return {
             "max_abs": float(difference.max()),
             "scaled": float(difference.max() / first.max()),
@@ -153,7 +162,7 @@ def latency(job: Job) -> dict[str, Any]:
     """As `ocr_conformance.runtime.latency.measure`: the artifact beside the float32 one, in turns."""
     contenders = {"artifact": _Interpreter(job)}
     if "baseline" in job.inputs:
-        contenders["float32"] = _Interpreter(Job({}, {"artifact": job.inputs["baseline"]}, job.out))
+        contenders["float32"] = _Interpreter(Job({"model": job.params["model"]}, {"artifact": job.inputs["baseline"]}, job.out))
     image = tensors.load(job.inputs["inputs"] / "inputs.npz")["image"][:1]
     facts: dict[str, Any] = {"threads": job.params["threads"], "rounds": 20, "stopped": "rounds", "runtime": "numpy"}
     for name in contenders:
