@@ -507,7 +507,7 @@ class Description(_Table):
             if self.adapter:
                 raise ValueError("a pipeline has no adapter: its parts have")
         elif not self.adapter:
-            raise ValueError("adapter is missing: expected model.py:ClassName")
+            raise ValueError("adapter: this key is missing, e.g. model.py:ClassName")
         elif not self.routes:
             raise ValueError("routes are missing: name at least one (--ocr-list shows them)")
         return self
@@ -642,7 +642,7 @@ class Contract(_Table):
         if self.reading is not None and not self.model.alphabet:
             raise ValueError("[reading] needs model.alphabet: the characters in class order, without the blank")
         if not self.weights and self.model.kind != "pipeline":
-            raise ValueError("[weights] is missing: name at least one origin, e.g. [weights.seeded]")
+            raise ValueError("weights: this key is missing; name at least one origin, e.g. [weights.seeded]")
         default = self.model.default_weights
         if default is None and len(self.weights) > 1:
             raise ValueError(f"model.default_weights must say which of {', '.join(self.weights)} is the default")
