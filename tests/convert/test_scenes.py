@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocr_conformance.convert.scenes import clockwise, fit, letterbox, phone_letterbox, read_rgb
+from ocr_conformance.convert.scenes import clockwise, fit, letterbox, phone_letterbox, read_rgb, rectify
 
 lengths = st.integers(1, 12_000)
 sides = st.integers(1, 64).map(lambda number: 32 * number)
@@ -135,3 +136,103 @@ def test_corners_go_clockwise_from_the_top_left(  # noqa: PLR0917
 def test_an_upright_box_begins_at_its_top_left() -> None:
     box = [[3, 5], [9, 5], [9, 7], [3, 7]]
     assert clockwise([box[2], box[1], box[0], box[3]]).tolist() == box
+
+
+def smooth(height: int, width: int) -> npt.NDArray[np.uint8]:
+    """A picture without sharp edges: what is read between its pixels is close to what stands there."""
+    coarse = np.random.default_rng(1).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def upright(left: float, top: float, width: float, height: float) -> npt.NDArray[np.float64]:
+    corners = [[left, top], [left + width, top], [left + width, top + height], [left, top + height]]
+    return np.array(corners, np.float64)
+
+
+def turned(box: npt.NDArray[np.float64], degrees: float, center: float) -> npt.NDArray[np.float64]:
+    """The box in the picture as `Image.rotate` turns it, anticlockwise as seen."""
+    turn = np.radians(degrees)
+    x, y = (box - center).T
+    return np.stack([x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)], 1) + center
+
+
+def apart(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    assert first.shape == second.shape
+    return np.abs(first.astype(np.int64) - second)
+
+
+def test_an_upright_box_is_the_plain_crop() -> None:
+    scene = smooth(120, 200)
+    crop = rectify(scene, upright(53, 41, 96, 40))
+    assert crop.dtype == np.uint8
+    assert apart(crop, scene[41:81, 53:149]).max() <= 1
+    assert apart(rectify(scene, upright(0, 0, 200, 120)), scene).max() <= 1
+
+
+@pytest.mark.parametrize("degrees", [90, 30, -30, -90, 180, 7])
+def test_a_rotated_box_is_the_word_upright(degrees: float) -> None:
+    scene, box = smooth(200, 200), upright(52, 80, 96, 40)
+    rotated = np.asarray(Image.fromarray(scene).rotate(degrees, Image.Resampling.BICUBIC))
+    corners = turned(box, degrees, 100)
+    word = scene[80:120, 52:148]
+    assert apart(rectify(rotated, corners), word).mean() < 2
+    # Half a pixel beside it is seen, so is a box that begins with another corner.
+    assert apart(rectify(rotated, corners + 0.5), word).mean() > 4
+    assert rectify(rotated, np.roll(corners, 1, axis=0)).shape == (96, 40, 3)
+
+
+def test_a_box_seen_from_the_side_is_straightened() -> None:
+    # Each row of the picture begins where a leaning left edge stands: as upright text on a slope.
+    rows = [np.roll(row, shift) for shift, row in enumerate(np.repeat(np.arange(0, 240, 4)[None], 40, axis=0))]
+    scene = np.repeat(np.array(rows, np.uint8)[..., None], 3, axis=2)
+    crop = rectify(scene, [[5, 0], [25, 0], [55, 30], [35, 30]])
+    assert crop.shape == (42, 20, 3)  # the longer edges: the slanted ones have 30 * sqrt(2)
+    assert crop[:, 10].std() < 1
+    assert np.ptp(crop[20, :, 0].astype(int)) == pytest.approx(4 * 19, abs=2)
+
+
+def test_a_vertical_box_stands_as_its_corners_say() -> None:
+    scene = smooth(200, 200)
+    tall = upright(80, 52, 40, 96)
+    assert apart(rectify(scene, tall), scene[52:148, 80:120]).max() <= 1
+    lying = rectify(scene, np.roll(tall, -1, axis=0))  # text that runs downwards begins at the upper right
+    assert apart(lying, np.rot90(scene[52:148, 80:120])).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("box", "shape"),
+    [
+        (upright(20, 20, 1, 1), (1, 1, 3)),
+        (upright(20, 20, 0.2, 0.2), (1, 1, 3)),
+        (upright(20, 20, 30, 0), (1, 30, 3)),
+        (upright(20, 20, 0, 0), (1, 1, 3)),
+        (upright(-1e7, -1e7, 2e7, 2e7), (96, 96, 3)),
+        (upright(20, 20, 2.4, 2.6), (3, 2, 3)),
+    ],
+    ids=["a pixel", "part of a pixel", "no height", "a point", "enormous", "rounded"],
+)
+def test_a_crop_has_at_least_a_pixel_and_at_most_twice_the_picture(
+    box: npt.NDArray[np.float64], shape: tuple[int, ...]
+) -> None:
+    scene = smooth(48, 40)
+    crop = rectify(scene, box)
+    assert crop.shape == shape
+    if shape == (1, 1, 3) and box[2, 0] > box[0, 0]:
+        assert apart(crop, scene[20:21, 20:21]).max() <= 60  # a neighbour at most
+
+
+def test_beyond_the_picture_a_crop_is_black() -> None:
+    scene = np.full((30, 40, 3), 200, np.uint8)
+    crop = rectify(scene, upright(20, 15, 40, 30))
+    assert (crop[:14, :19] >= 199).all()
+    assert not crop[16:].any()
+    assert not crop[:, 21:].any()
+    assert not rectify(scene, upright(-50, -50, 20, 20)).any()
+
+
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=4, max_size=4))
+def test_whatever_a_detector_gives_there_is_a_crop(box: list[tuple[float, float]]) -> None:
+    crop = rectify(np.full((9, 7, 3), 255, np.uint8), box)
+    assert crop.dtype == np.uint8
+    assert min(crop.shape[:2]) >= 1
+    assert max(crop.shape[:2]) <= 18
