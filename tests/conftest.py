@@ -131,8 +131,17 @@ def downstream(tmp_path: Path) -> Path:
     return make_downstream(tmp_path / "downstream")
 
 
+@pytest.fixture(scope="session")
+def make_repository() -> Callable[[Path], Path]:
+    """Make such a repository where one is to serve several tests."""
+    return make_downstream
+
+
 def make_downstream(folder: Path) -> Path:
-    """Copy ``tests/downstream`` and render its images: rows of gray squares, a square a character, and boards of them."""
+    """Copy ``tests/downstream`` and render its images.
+
+    They are rows of gray squares, a square a character, and white boards with such rows on them (3, none and 2).
+    """
     shutil.copytree(CHECKOUT / "tests" / "downstream", folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name, count, seed in (("squares", 6, 0), ("squares-calibration", 3, 1)):
         target = folder / "models" / "reader" / name
@@ -146,7 +155,7 @@ def make_downstream(folder: Path) -> Path:
             labels.append(f"{number}.png\t{word}\n")
         (target / "labels.tsv").write_text("".join(labels))
     for name, counts, seed in (("boards", (3, 0, 2), 2), ("boards-calibration", (1,), 3)):
-        target = folder / "models" / "finder" / name
+        target = folder / "detectors" / "finder" / name
         target.mkdir()
         draw = random.Random(seed)
         for number, count in enumerate(counts):

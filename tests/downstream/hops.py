@@ -1,4 +1,4 @@
-"""The converter and the runtime of `models/reader`: job functions in a file of the repository's own."""
+"""The converter and the runtime of the toy models: job functions in a file of the repository's own."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class _Interpreter:
         import numpy as np
 
         if isinstance(self.model, Detector):
-            return np.asarray((1 - image) * (self.levels[-1] > self.levels[0]), np.float32).reshape(1, *image.shape[-3:])
+            ink = (1 - image) * (self.levels[-1] > self.levels[0])
+            return np.asarray(ink, np.float32).reshape(1, *image.shape[-3:])
         frames = image.reshape(-1, 4, 5, 4).mean(axis=(1, 3))
         scores = np.exp(-40 * np.abs(frames[..., None] + self.state - self.levels))
         if self.leak:
@@ -144,7 +145,7 @@ def repeat(job: Job) -> dict[str, Any]:
         worst = {"output": interpreter.output, "first": float(first.flat[index]), "second": float(other.flat[index])}
         return {
             "max_abs": float(difference.max()),
-            "scaled": float(difference.max() / first.max()),
+            "scaled": float(difference.max() / (first.max() or 1.0)),
             "worst": worst,
             "first_values": first.flat[:3].tolist(),
             "second_values": other.flat[:3].tolist(),
@@ -162,7 +163,8 @@ def latency(job: Job) -> dict[str, Any]:
     """As `ocr_conformance.runtime.latency.measure`: the artifact beside the float32 one, in turns."""
     contenders = {"artifact": _Interpreter(job)}
     if "baseline" in job.inputs:
-        contenders["float32"] = _Interpreter(Job({"model": job.params["model"]}, {"artifact": job.inputs["baseline"]}, job.out))
+        baseline = Job({"model": job.params["model"]}, {"artifact": job.inputs["baseline"]}, job.out)
+        contenders["float32"] = _Interpreter(baseline)
     image = tensors.load(job.inputs["inputs"] / "inputs.npz")["image"][:1]
     facts: dict[str, Any] = {"threads": job.params["threads"], "rounds": 20, "stopped": "rounds", "runtime": "numpy"}
     for name in contenders:

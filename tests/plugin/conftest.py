@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +39,63 @@ def judge(
         return pytester.run(
             sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--ocr-cache={cache or evidence}", *arguments
         )
+
+    return run
+
+
+DETECTORS = ("-o", "ocr_model_paths=models detectors")
+"""Options: the repository's detectors are judged, too."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of which several tests ask: how it ended, what it printed, where, and its record."""
+
+    status: int
+    text: str
+    folder: Path
+    record: dict[str, Any]
+
+    def case(self, name: str) -> dict[str, Any]:
+        """The checks of a case; its toolchain need not be named."""
+        (found,) = (known["checks"] for key, known in self.record["cases"].items() if key.startswith(f"{name}@"))
+        return found  # type: ignore[no-any-return]
+
+    def value(self, case: str, check: str, name: str) -> float:
+        """A measured value."""
+        values = {each["name"]: each["measured"] for each in self.case(case)[check]["values"]}
+        return values[name]  # type: ignore[no-any-return]
+
+    def boxes(self, case: str, side: str = "artifact") -> dict[str, Any]:
+        """What is found in each image, by its name."""
+        images = (self.case(case).get("boxes") or self.case(case)["pipeline"])["data"]["images"]
+        return {each["image"]: each[side] for each in images}
+
+
+@pytest.fixture(scope="session")
+def run_detectors(
+    make_repository: Callable[[Path], Path], evidence: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Run]:
+    """Run pytest in a new downstream repository: ``run_detectors(*arguments, prepare=function of its folder)``."""
+
+    def run(*arguments: str, prepare: Callable[[Path], object] = lambda folder: None) -> Run:
+        folder = make_repository(tmp_path_factory.mktemp("detectors") / "downstream")
+        prepare(folder)
+        (evidence.parent / "tmp").mkdir(exist_ok=True)
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--ocr-cache={evidence}"),
+                *(*DETECTORS, "--ocr-report=run.json", *arguments),
+            ],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": str(evidence.parent / "tmp")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        report = folder / "run.json"
+        record = json.loads(report.read_text()) if report.exists() else {}
+        return Run(done.returncode, " ".join((done.stdout + done.stderr).split()), folder, record)
 
     return run
 

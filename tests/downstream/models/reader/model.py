@@ -53,7 +53,7 @@ class Reader(Recognizer):
         from PIL import Image
 
         with Image.open(path) as image:
-            gray = np.asarray(image.convert("L"), np.float32) / 255
+            gray = np.asarray(image.convert("L").resize((FRAMES * SIDE, SIDE)), np.float32) / 255
         return {"image": gray[np.newaxis, :, :, np.newaxis]}
 
     def phone_preprocess(self, path: str) -> Tensors:

@@ -46,10 +46,7 @@ class Finder(Detector):
         for ink, _ in zip(outputs["ink"][..., 0], sizes, strict=True):
             parts = ndimage.find_objects(ndimage.label(ink > 0.1, np.ones((3, 3)))[0])
             found.append(
-                [
-                    [[x.start, y.start], [x.stop, y.start], [x.stop, y.stop], [x.start, y.stop]]
-                    for y, x in parts
-                ]
+                [[[x.start, y.start], [x.stop, y.start], [x.stop, y.stop], [x.start, y.stop]] for y, x in parts]
             )
         return found
 
