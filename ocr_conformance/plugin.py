@@ -326,7 +326,7 @@ class Conformance:
         It does so before it knows our options: the DIR of ``--ocr-images DIR`` is then a path like any other.
         """
         root, here = self.config.rootpath, self.config.invocation_params.dir
-        if root == here or root in here.parents:
+        if root == here or (root in here.parents and self.config.inipath is not None):
             return ""
         return f" (pytest took {root} for its root and read no ini file of {here}: write --ocr-OPTION=DIR, with =)"
 

@@ -319,6 +319,7 @@ def _matching(entry: ModelEntry, pattern: str) -> list[tuple[str, str]]:
     if ":" not in pattern:
         return [(entry.name, variant) for variant in entry.default_variants] if matches(entry.name, [pattern]) else []
     model, _, wanted = pattern.partition(":")
-    exact = [wanted] if model == entry.name and entry.contract.has_variant(wanted) else []
+    literal = not set("*?[") & set(wanted)  # the pattern of "any two parts" matches a glob as well
+    exact = [wanted] if literal and model == entry.name and entry.contract.has_variant(wanted) else []
     globbed = [v for v in entry.default_variants if v and matches(f"{entry.name}:{v}", [pattern])]
     return [(entry.name, variant) for variant in dict.fromkeys([*exact, *globbed])]

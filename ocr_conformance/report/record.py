@@ -148,7 +148,7 @@ def value(checks: Mapping[str, Any], check: str, name: str) -> float | None:
 
 
 def _image_set(images: Any) -> dict[str, Any]:
-    labelled = sum(label is not None for label in images.labels)
+    labelled = sum(sample.label is not None or sample.words is not None for sample in images.samples)
     return {
         "name": images.name,
         "origin": images.origin,

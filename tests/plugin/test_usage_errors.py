@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from .conftest import DETECTORS
 
 Judge = Callable[..., pytest.RunResult]
 Refuse = Callable[..., None]
@@ -43,6 +46,82 @@ Refuse = Callable[..., None]
 def test_options(refuse: Refuse, downstream: Path, arguments: list[str], words: list[str]) -> None:
     (downstream / "models.json").mkdir()
     refuse(arguments, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["pipeline:nonsense+reader"], ["pipeline:nonsense+reader: nonsense: there is no such detector", "finder"]),
+        (["pipeline:finder+raeder"], ["raeder: there is no such recognizer; did you mean reader"]),
+        (["pipeline:finder.wide+reader"], ["finder.wide: there is no such detector; did you mean finder"]),
+        (["pipeline:finder"], ["--ocr-model pipeline:finder: there is no such model"]),
+        (["pipeline:reader+finder"], ["reader is a recognizer, expected a detector in this place"]),
+        (["pipeline:finder+finder"], ["finder is a detector, expected a recognizer in this place"]),
+        (["pipeline:finder+reader", "--ocr-route=pack"], ["there is nothing to judge", "--ocr-route pack"]),
+        (["pipeline:finder+reader", "--ocr-route=pack+pak"], ["--ocr-route pak", "did you mean pack"]),
+        (["pipeline:finder+reader", "--ocr-route=pack+"], ["--ocr-route : there is no such route"]),
+        (["pipeline:finder+reader", "--ocr-route=tf-lite+pack"],
+         ["pipeline:finder+reader, route tf-lite+pack: finder has no route 'tf-lite'; it has pack"]),
+        (["pipeline:finder+reader", "--ocr-pictures=pytest.ini"], ["--ocr-pictures", "pytest.ini: expected a folder"]),
+        (["pipeline:finder+reader", "--ocr-images=nowhere"], ["nowhere", "does not exist", "--ocr-images"]),
+        (["pipeline:finder+reader", "--ocr-weights=lost.npz"], ["--ocr-weights lost.npz"]),
+        (["finder", "--ocr-route=pack+pack"], ["there is nothing to judge", "--ocr-route pack+pack"]),
+        (["finder:wide"], ["--ocr-model finder:wide", "there is no such model"]),
+    ],
+)  # fmt: skip
+def test_detectors_and_pipelines(refuse: Refuse, arguments: list[str], words: list[str]) -> None:
+    refuse([*DETECTORS, f"--ocr-model={arguments[0]}", *arguments[1:]], *words)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('twin = "finder"', 'twin = "fidner"', ["contract.toml, model.twin fidner", "did you mean finder"]),
+        ('kind = "detector"', 'kind = "detectr"', ["model.kind"]),
+        ('adapter = "model.py:Seeker"', "", ["adapter: this key is missing"]),
+        ('routes = ["pack"]', "", ["routes are missing"]),
+        ('uses = ["finder"]', 'uses = ["fidner"]', ["model.uses: there is no folder", "fidner"]),
+        ('kind = "detector"', 'kind = "pipeline"', ["a pipeline has no adapter: its parts have"]),
+    ],
+)
+def test_contracts_of_detectors(refuse: Refuse, downstream: Path, before: str, after: str, words: list[str]) -> None:
+    contract = downstream / "detectors" / "seeker" / "contract.toml"
+    text = contract.read_text()
+    assert before in text
+    contract.write_text(text.replace(before, after, 1))
+    refuse([*DETECTORS, "--ocr-model=seeker"], "contract.toml", *words)
+
+
+def test_a_pipeline_whose_contract_has_a_route_of_one_half(refuse: Refuse, downstream: Path) -> None:
+    folder = downstream / "detectors" / "chain"
+    folder.mkdir()
+    (folder / "contract.toml").write_text(
+        "schema = 1\n[model]\nname = 'chain'\nkind = 'pipeline'\nframework = 'numpy'\nsummary = 's'\nplain = false\n"
+        "[variants.'finder+reader']\nsummary = 's'\nroutes = ['pack']\n"
+    )
+    refuse([*DETECTORS, "--ocr-model=chain"], "'pack' is no route of a pipeline: expected ROUTE+ROUTE")
+
+
+@pytest.mark.parametrize("beside", ["", "own"], ids=["no ini file above", "another ini file"])
+def test_a_folder_after_a_space_moves_the_root_and_it_is_said(refuse: Refuse, downstream: Path, beside: str) -> None:
+    """pytest takes it for a path before it knows the option, and looks for its ini file there."""
+    pictures = downstream.parent / "pictures"
+    pictures.mkdir()
+    Image.new("L", (60, 30), 255).save(pictures / "a.png")
+    if beside:
+        (pictures / "pytest.ini").write_text("[pytest]\n")
+    refuse(
+        ["--ocr-model=reader", "--ocr-images", "../pictures"],
+        "--ocr-model reader: there is no such model",
+        f"read no ini file of {downstream}: write --ocr-OPTION=DIR, with =",
+    )
+
+
+def test_without_a_folder_nothing_is_said_of_the_root(
+    refuse: Refuse, downstream: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refuse(["--ocr-model=raeder"], "did you mean reader")
+    assert "ini file" not in capfd.readouterr().err
 
 
 def test_an_image_that_does_not_decode(refuse: Refuse, downstream: Path) -> None:
