@@ -70,6 +70,7 @@ def assert_refused(capsys: Captured, arguments: list[str | Path], *words: str) -
         (["judge", "JUNK", "--model=captcha-ocr", "--samples=0"], ["--samples 0"]),
         (["judge", "JUNK", "--model=captcha-ocr", "--samples=few"], ["--samples", "few"]),
         (["judge", "JUNK", "--model=captcha-ocr", "--device=phone"], ["--device phone", "device profile"]),
+        (["judge", "JUNK", "--model=pipeline:craft+easyocr"], ["pipeline:craft+easyocr: a pipeline is two files"]),
         (["list", "--model-path=nowhere"], ["nowhere", "--model-path"]),
         (["list", "--hooks=nowhere.py"], ["--hooks nowhere.py", "pytest_ocr_register"]),
         (["contract", "update", "captcha-orc"], ["did you mean captcha-ocr"]),

@@ -159,6 +159,68 @@ def test_json_has_no_nan() -> None:
     assert table.row("int8", case(checks["size"]))[2] == ""
 
 
+DETECTOR = case(
+    result("conversion", "passed"),
+    result("size", "passed", bytes=20_480_000.0, ratio=0.25),
+    result("latency", "passed", ratio_to_float32=0.5, ratio_to_source=1.25),
+    result("boxes", "passed", precision=0.9, recall=0.95, precision_75=0.1, recall_75=0.2, mean_iou=0.3),
+    result("accuracy", "passed", source_recall=0.1, recall=0.2, source_hmean=0.8, hmean=0.755, drop=0.05),
+)
+PIPELINE = case(
+    result("conversion", "passed", detector_seconds=1.0, recognizer_seconds=2.0),
+    result(
+        "size", "passed", detector_bytes=80_000.0, detector_ratio=0.5, recognizer_bytes=20_000.0, recognizer_ratio=0.26
+    ),
+    result("latency", "passed", detector_ratio_to_float32=1.5, recognizer_ratio_to_float32=0.75),
+    result("tensors", "passed", detector_cosine=0.9, recognizer_cosine=0.99),
+    result("pipeline", "passed", same=0.875, cer=0.1, lost=0.05, invented=0.0),
+    result("accuracy", "passed", source_hmean=0.9, hmean=0.85, source_found=1.0, found=0.95),
+)
+
+
+def test_columns() -> None:
+    assert " | ".join(table.COLUMNS) == "mode | verdict | size | of f32 | latency | to source | as source | accuracy"
+    assert len(table.row("int8", DETECTOR)) == len(table.row("int8", PIPELINE)) == len(table.COLUMNS)
+
+
+def test_the_row_of_a_detector() -> None:
+    assert table.row("int8", DETECTOR) == [
+        *("int8", "passed", "20,000 KB", "25 %", "0.50x", "1.25x"),
+        "95 % / 90 %",  # of the source's boxes that are found, of the found ones that are the source's
+        "75.5 % of 80 %",
+    ]
+
+
+def test_the_row_of_a_pipeline_adds_its_parts_files_and_shows_the_rest_side_by_side() -> None:
+    assert table.row("int8", PIPELINE) == [
+        *("int8", "passed", "98 KB", "50 % + 26 %", "1.50x + 0.75x", "", "87.5 %", "85 % of 90 %"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("known", [DETECTOR, PIPELINE], ids=["detector", "pipeline"])
+def test_cells_of_what_was_not_measured_are_empty(known: dict[str, Any]) -> None:
+    skipped = {
+        **known["checks"],
+        "accuracy": result("accuracy", "skipped", "seeded weights", source_hmean=0.0, hmean=0.0),
+    }
+    assert table.row("int8", {**known, "checks": skipped})[-1] == ""
+    alone = {**known["checks"], "accuracy": result("accuracy", "passed", hmean=0.5)}  # of a file without its source
+    assert table.row("int8", {**known, "checks": alone})[-1] == ""
+    assert table.row("int8", case(result("conversion", "failed", "crashed")))[2:] == [""] * 6
+
+
+def test_views_of_detectors_and_pipelines(document: dict[str, Any]) -> None:
+    document["models"] = {name: {**document["models"]["m"], "summary": name} for name in ("find", "pipeline:find+read")}
+    document["cases"] = {"find/one/int8@modern": DETECTOR, "pipeline:find+read/one+two/int8@modern": PIPELINE}
+    text = " ".join(" ".join(terminal.summary(document, width=160, color=False)).split())
+    assert "to source as source accuracy" in text
+    assert "int8 passed 20,000 KB 25 % 0.50x 1.25x 95 % / 90 % 75.5 % of 80 %" in text
+    assert "one+two @modern int8 passed 98 KB 50 % + 26 % 1.50x + 0.75x 87.5 % 85 % of 90 %" in text
+    rows = markdown.render(document).splitlines()
+    assert "## pipeline:find+read" in rows
+    assert any("| 98 KB | 50 % + 26 % | 1.50x + 0.75x |  | 87.5 % | 85 % of 90 % |" in row for row in rows)
+
+
 @pytest.mark.parametrize(
     ("verdicts", "worst"),
     [
