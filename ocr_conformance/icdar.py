@@ -117,6 +117,6 @@ def end_to_end(
 
 def _share(box: Polygon, other: Polygon) -> float:
     """Share of the area of ``box`` that lies in ``other``; of a box without area none does."""
-    shape = polygons._shape(box)
-    area = float(shape.area)
-    return float(shape.intersection(polygons._shape(other)).area) / area if area else 0.0
+    inside = polygons.shape(box)
+    area = float(inside.area)
+    return float(inside.intersection(polygons.shape(other)).area) / area if area else 0.0

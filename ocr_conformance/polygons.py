@@ -41,7 +41,7 @@ def overlaps(reference: Sequence[Polygon], found: Sequence[Polygon]) -> list[lis
 
     A polygon that crosses itself counts with the area that it encloses; one without area overlaps nothing.
     """
-    first, second = ([_shape(polygon) for polygon in polygons] for polygons in (reference, found))
+    first, second = ([shape(polygon) for polygon in polygons] for polygons in (reference, found))
     return [[_iou(a, b) for b in second] for a in first]
 
 
@@ -64,11 +64,12 @@ def match(reference: Sequence[Polygon], found: Sequence[Polygon], least: float) 
     return Match(tuple(pairs), len(reference), len(found))
 
 
-def _shape(polygon: Polygon) -> Any:
+def shape(polygon: Polygon) -> Any:
+    """The polygon as shapely's geometry, made valid where it crosses itself."""
     import shapely
 
-    shape = shapely.Polygon([(float(x), float(y)) for x, y in polygon])
-    return shape if shape.is_valid else shapely.make_valid(shape)
+    drawn = shapely.Polygon([(float(x), float(y)) for x, y in polygon])
+    return drawn if drawn.is_valid else shapely.make_valid(drawn)
 
 
 def _iou(first: Any, second: Any) -> float:

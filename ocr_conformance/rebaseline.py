@@ -205,21 +205,30 @@ def _cosine(value: Value, result: CheckResult) -> float:
     return max(-1.0, round(1 - _outwards(max((1 - value.measured) * ERROR_ROOM, ERROR_FLOOR), most=True), 9))
 
 
+def _overlap(value: Value, result: CheckResult) -> float:
+    return max(0.0, _cosine(value, result))
+
+
 def _decibels(value: Value, result: CheckResult) -> float:
     return min(SQNR_CEILING_DB, float(math.floor(value.measured - 20 * math.log10(ERROR_ROOM))))
 
 
 def _one_sample_less(value: Value, result: CheckResult) -> float:
-    return max(0.0, _thousandths(value.measured - 1 / float(result.data["samples"]), math.floor))
+    return max(0.0, _thousandths(value.measured - _one_sample(result), math.floor))
 
 
 def _one_sample_more(value: Value, result: CheckResult) -> float:
-    return min(1.0, _thousandths(value.measured + 1 / float(result.data["samples"]), math.ceil))
+    return min(1.0, _thousandths(value.measured + _one_sample(result), math.ceil))
+
+
+def _one_sample(result: CheckResult) -> float:
+    """The share of one word or box; the source may have found none."""
+    return 1 / max(1.0, float(result.data["samples"]))
 
 
 def _characters(value: Value, result: CheckResult) -> float:
     """One sample may change as a whole, too: the share of its characters is about its share of the samples."""
-    room: float = max(value.measured * ERROR_ROOM, value.measured + 1 / result.data["samples"])
+    room: float = max(value.measured * ERROR_ROOM, value.measured + _one_sample(result))
     return _thousandths(room, math.ceil)
 
 
@@ -242,6 +251,16 @@ def _share(value: Value, result: CheckResult) -> float | None:
 _RULES: dict[str, dict[str, Rule]] = {
     "tensors": {"max_abs": _error, "rmse": _error, "cosine": _cosine, "cosine_mean": _cosine, "sqnr_db": _decibels},
     "text": {"agreement": _one_sample_less, "cer": _characters, "lost": _one_sample_more},
+    "boxes": {
+        **dict.fromkeys(("precision", "recall", "precision_75", "recall_75"), _one_sample_less),
+        "mean_iou": _overlap,
+    },
+    "pipeline": {
+        "same": _one_sample_less,
+        "cer": _characters,
+        "lost": _one_sample_more,
+        "invented": _one_sample_more,
+    },
     "accuracy": {"drop": _drop},
     "mode": dict.fromkeys(("integer_macs", "hybrid_macs", "integer_weights", "float16_weights"), _share),
     "size": {"bytes": lambda value, _: math.ceil(value.measured * SIZE_ROOM)},
@@ -252,7 +271,7 @@ _RULES: dict[str, dict[str, Rule]] = {
 
 _LEAST = frozenset(
     {"cosine", "cosine_mean", "sqnr_db", "agreement", "integer_macs", "hybrid_macs", "integer_weights"}
-    | {"float16_weights"}
+    | {"float16_weights", "precision", "recall", "precision_75", "recall_75", "mean_iou", "same"}
 )
 """Limits below which a value must not fall; of all others it must not be above."""
 

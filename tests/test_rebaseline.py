@@ -136,9 +136,13 @@ MEASURES = st.fixed_dictionaries(
         "cer": st.floats(0, 3),
         "lost": SHARES,
         "bytes": st.integers(1, 10**9),
+        "recall": SHARES,
+        "mean_iou": SHARES,
+        "same": SHARES,
+        "invented": SHARES,
     }
 )
-LEAST = {"cosine", "sqnr_db", "agreement"}
+LEAST = {"cosine", "sqnr_db", "agreement", "recall", "mean_iou", "same"}
 
 
 @settings(deadline=None)
@@ -148,6 +152,8 @@ def test_what_was_measured_keeps_to_what_is_written(measured: dict[str, float]) 
         "tensors": ("max_abs", "cosine", "sqnr_db"),
         "text": ("agreement", "cer", "lost"),
         "size": ("bytes",),
+        "boxes": ("recall", "mean_iou"),
+        "pipeline": ("same", "cer", "lost", "invented"),
     }
     for table, names in tables.items():
         values = tuple(Value(name, measured[name], most=name not in LEAST) for name in names)
@@ -166,6 +172,25 @@ def test_a_new_entry_stands_before_the_heading_of_the_next_part(path: Path) -> N
     assert text.index('mode = "float16"') < text.index("# --- claims ---") < text.index("[[unsupported]]")
     assert not any(line.startswith("-") for line in diff.splitlines()[2:])
     assert "\n\n\n" not in text
+
+
+def test_a_source_that_finds_nothing_has_limits_too() -> None:
+    values = (Value("recall", 1.0, most=False), Value("mean_iou", 1.0, most=False))
+    limits = limits_of(CheckResult("boxes", "passed", "", values, data={"samples": 0}))
+    assert limits == {"boxes": {"recall": 0.0, "mean_iou": 0.99999}}
+
+
+def test_a_share_of_boxes_that_falls_is_looser(path: Path) -> None:
+    def boxes(recall: float) -> CheckResult:
+        values = (Value("recall", recall, most=False),)
+        return CheckResult("boxes", "passed", "", values, data={"samples": 100})
+
+    update(path, [Measured(INT8, (boxes(0.95),))], write=True)
+    assert contract.load(path).limits(INT8, {}).boxes.recall == 0.94
+    update(path, [Measured(INT8, (boxes(0.99),))], write=True)
+    assert contract.load(path).limits(INT8, {}).boxes.recall == 0.98
+    kept = update(path, [Measured(INT8, (boxes(0.9),))], write=True).kept
+    assert contract.load(path).limits(INT8, {}).boxes.recall == 0.98 and len(kept) == 1
 
 
 def test_a_drop_has_room_for_one_sample_more() -> None:

@@ -54,7 +54,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         f"(IoU >= 0.5), mean IoU {mean:.3f}"
     )
     lines: list[str] = []
-    data: dict[str, Any] = {"images": []}
+    data: dict[str, Any] = {"images": [], "samples": total}
     for index, each in enumerate(same):
         lost = sorted(set(range(each.reference)) - {pair[0] for pair in each.pairs})
         new = sorted(set(range(each.found)) - {pair[1] for pair in each.pairs})
