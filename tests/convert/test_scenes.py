@@ -51,6 +51,29 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path, deep: bool) -> Non
     np.testing.assert_array_equal(read_rgb(str(tmp_path / "scene.png"))[..., 1], np.rot90(gray, -1))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (10000, 10), (10, 10000)], ids=str)
+def test_pictures_of_any_shape(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("L", size, 7).save(tmp_path / "scene.png")
+    rgb = read_rgb(str(tmp_path / "scene.png"))
+    assert rgb.shape == (size[1], size[0], 3)
+    assert (rgb == 7).all()
+    if importlib.util.find_spec("cv2") is not None:
+        assert letterbox(rgb, 32).shape == (32, 32, 3)
+    assert (phone_letterbox(rgb, 32)[0, 0] == 7).all()
+
+
+def test_a_turned_picture_of_four_inks(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    half = Image.new("CMYK", (32, 16), (0, 0, 0, 0))
+    half.paste((0, 255, 255, 0), (0, 0, 16, 16))  # red, on the left of the file
+    half.save(tmp_path / "scene.jpg", quality=100, subsampling=0, exif=exif)
+    rgb = read_rgb(str(tmp_path / "scene.jpg")).astype(int)
+    assert rgb.shape == (32, 16, 3)
+    np.testing.assert_allclose(rgb[18:], np.broadcast_to((255, 0, 0), (14, 16, 3)), atol=6)
+    np.testing.assert_allclose(rgb[:14], 255, atol=6)
+
+
 def test_what_is_no_picture_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = tmp_path / "good.png"
     Image.fromarray(NOISE).resize((300, 300)).save(good)
@@ -189,6 +212,13 @@ def test_a_box_seen_from_the_side_is_straightened() -> None:
     assert crop.shape == (42, 20, 3)  # the longer edges: the slanted ones have 30 * sqrt(2)
     assert crop[:, 10].std() < 1
     assert np.ptp(crop[20, :, 0].astype(int)) == pytest.approx(4 * 19, abs=2)
+
+
+def test_a_crop_is_as_wide_and_as_high_as_the_longer_edges() -> None:
+    scene = smooth(48, 48)
+    assert rectify(scene, [[10, 10], [30, 10], [40, 40], [0, 40]]).shape == (32, 40, 3)
+    assert rectify(scene, [[0, 10], [40, 10], [30, 40], [10, 40]]).shape == (32, 40, 3)
+    assert rectify(scene, [[0, 10], [40, 20], [40, 30], [0, 40]]).shape == (30, 41, 3)
 
 
 def test_a_vertical_box_stands_as_its_corners_say() -> None:

@@ -40,6 +40,15 @@ def blind(run_detectors: Judge) -> Run:
     )
 
 
+@pytest.fixture(scope="module")
+def broken(run_detectors: Judge) -> Run:
+    """A recognizer that does not convert, behind a detector that does."""
+    return run_detectors(
+        *("--ocr-model=pipeline:finder+reader.faulty", "--ocr-mode=float16", "--ocr-mode=full-int8"),
+        "--ocr-pictures=pictures",
+    )
+
+
 def _blank(folder: Path) -> None:
     (folder / "blank").mkdir()
     for name in ("a", "b"):
@@ -170,6 +179,44 @@ def test_a_pipeline_behind_it_loses_every_word(blind: Run) -> None:
     assert "Traceback" not in blind.text
 
 
+def test_a_part_that_does_not_convert_is_named_and_ends_its_pipeline(broken: Run) -> None:
+    assert broken.status == 1
+    pipeline = "pipeline:finder+reader.faulty/pack+pack"
+    crashed, raised = broken.case(f"{pipeline}/float16"), broken.case(f"{pipeline}/full-int8")
+    assert crashed["conversion"]["verdict"] == "unsupported"  # as the recognizer's contract claims
+    assert crashed["conversion"]["message"].startswith("reader:faulty: the converter crashes [pack(float16) was killed")
+    assert raised["conversion"]["verdict"] == "failed"
+    assert raised["conversion"]["message"].startswith("reader:faulty: pack(full-int8) raised ValueError")
+    for checks in (crashed, raised):
+        others = {name: each for name, each in checks.items() if name != "conversion"}
+        assert len(others) == 11
+        assert {each["verdict"] for each in others.values()} == {"not-run"}
+        assert all(each["message"].startswith("reader:faulty: pack(") for each in others.values())
+    assert "2 checks ran: 0 passed, 1 failed, 0 undecided, 1 unsupported" in broken.text
+    assert " KB" not in broken.text
+    assert not (broken.folder / "pictures").exists()
+
+
+def test_a_pipeline_that_did_not_convert_fails_whatever_check_was_asked(run_detectors: Judge) -> None:
+    run = run_detectors(
+        *("--ocr-model=pipeline:finder+reader.faulty", "--ocr-mode=full-int8", "--ocr-check=pipeline"),
+    )
+    assert run.status == 1
+    assert "1 failed" in run.text
+    assert "reader:faulty: pack(full-int8) raised ValueError" in run.text
+
+
+def test_another_run_in_two_processes_judges_from_the_cache(whole: Run, run_detectors: Judge) -> None:
+    pytest.importorskip("xdist")
+    again = run_detectors("--ocr-model=pipeline:finder+reader", "--ocr-pictures=pictures", "-n2", "--ocr-mode=*int8")
+    assert again.status == 0, again.text
+    assert "24 checks ran: 24 passed" in again.text
+    assert again.record["jobs_run"] == 0
+    for mode in ("int8", "full-int8"):
+        assert again.boxes(f"{PIPELINE}/{mode}") == whole.boxes(f"{PIPELINE}/{mode}")
+    assert len([path for path in (again.folder / "pictures").rglob("*") if path.is_file()]) == 6
+
+
 def test_lost_boxes_are_in_the_picture(blind: Run) -> None:
     said = {}
     for path in (blind.folder / "pictures").rglob("0.png.png"):
@@ -192,6 +239,9 @@ def test_without_any_text_both_find_nothing_and_agree(empty: Run) -> None:
     assert empty.case("finder/pack/float32")["boxes"]["message"].startswith("0 boxes of the source in 2 images, 0 of")
     message = empty.case(f"{PIPELINE}/float32")["pipeline"]["message"]
     assert message == "the source finds no words in 2 images, the artifacts none either"
+    # The pictures that were named are the detector's: a recognizer is tried with its own.
+    fed = empty.case(f"{PIPELINE}/float32")["preprocessing"]["message"]
+    assert "for all 2 images | reader: the app's recipe feeds the same as the source for all 6 images" in fed
     accuracy = empty.case("finder/pack/float32")["accuracy"]["message"]
     assert accuracy.startswith("in 1 images with a ground truth no word counts, so none can be lost")
     assert empty.record["models"]["finder"]["images"]["labelled"] == 1

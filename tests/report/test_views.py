@@ -207,6 +207,8 @@ def test_cells_of_what_was_not_measured_are_empty(known: dict[str, Any]) -> None
     alone = {**known["checks"], "accuracy": result("accuracy", "passed", hmean=0.5)}  # of a file without its source
     assert table.row("int8", {**known, "checks": alone})[-1] == ""
     assert table.row("int8", case(result("conversion", "failed", "crashed")))[2:] == [""] * 6
+    half = case(result("size", "not-run", detector_bytes=80_000.0, detector_ratio=0.5))  # the recognizer's crashed
+    assert table.row("int8", half)[2:] == [""] * 6
 
 
 def test_views_of_detectors_and_pipelines(document: dict[str, Any]) -> None:
