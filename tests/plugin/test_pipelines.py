@@ -149,6 +149,16 @@ def test_the_artifacts_of_both_parts_are_handed_out(whole: Run) -> None:
         assert known["sha256"] == hashlib.sha256(path.with_suffix(".bin").read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("check", ["pipeline", "size"])
+def test_they_are_handed_out_whichever_check_is_asked(run_detectors: Judge, check: str) -> None:
+    run = run_detectors(
+        *("--ocr-model=pipeline:finder+reader", "--ocr-mode=int8", f"--ocr-check={check}"),
+        "--ocr-artifacts=artifacts",
+    )
+    assert run.status == 0, run.text
+    assert len(list((run.folder / "artifacts").rglob("*.bin"))) == 2
+
+
 def test_a_detector_that_sees_nothing_is_judged(blind: Run) -> None:
     assert blind.status == 1
     checks = blind.case("finder:garbage/pack/int8")
