@@ -298,7 +298,12 @@ class Engine:
         parts = pipelines.parts(self.registry, variant)
         of_part = [self._routes(part, of) for part, of in parts]
         names = [*pipelines.routes(self.registry, description, variant), *description.on_request]
-        names += [name for name in self.settings.routes if pipelines.JOINT in name and not set("*?[") & set(name)]
+        others = {name for each in entry.contract.variants for name in entry.contract.settings(each).routes}
+        names += [
+            name
+            for name in self.settings.routes
+            if pipelines.JOINT in name and not set("*?[") & set(name) and name not in others
+        ]
         found: dict[str, tuple[str, ...]] = {}
         for name in names:
             halves = pipelines.halves(name)
@@ -871,11 +876,11 @@ class Engine:
         }
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-            shutil.copyfile(product, part)
-            part.rename(target)
-            part.write_text(json.dumps(manifest, indent=2) + "\n")
-            part.rename(target.with_suffix(".json"))
+            partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            shutil.copyfile(product, partial)
+            partial.rename(target)
+            partial.write_text(json.dumps(manifest, indent=2) + "\n")
+            partial.rename(target.with_suffix(".json"))
         except OSError as error:
             raise UserError(f"--ocr-artifacts {root}: cannot write {target.name} ({error.strerror})") from error
         self._handed_out.add(plan.case)
@@ -884,7 +889,8 @@ class Engine:
         """Draw what a check found in each scene to ``--ocr-pictures``."""
         if self.settings.pictures is None:
             return
-        paths = {file: sample.path for file, sample in zip(plan.source.images.files, plan.source.images.samples, strict=True)}
+        of = plan.source.images
+        paths = {file: sample.path for file, sample in zip(of.files, of.samples, strict=True)}
         for each in result.data.get("images", ()):
             pictures.write(self.settings.pictures, str(plan.case), paths[each["image"]], each["image"], each)
 

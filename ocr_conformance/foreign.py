@@ -48,7 +48,7 @@ def judge_file(
     if model not in engine.registry.models:
         raise near(model_id, engine.registry.models, "model", "--ocr-model")
     if engine.registry.models[model].is_pipeline:
-        raise UserError(f"--ocr-model {model_id}: a pipeline is two files, judge each as one of its part")
+        raise UserError(f"--ocr-model {model_id}: a pipeline is two files, judge each as that of its part")
     source = engine.source(model, variant)
     requires = source.description.requires
     chains = [chain for chain in engine.chains_for(requires) if toolchain.can_run(chain, requires)]

@@ -68,7 +68,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ocr-no-cache", action="store_true", help="keep nothing: a temporary cache for this run")
     group.addoption("--ocr-artifacts", metavar="DIR", help="write the .tflite files and their manifests here")
     group.addoption(
-        "--ocr-pictures", metavar="DIR", help="draw what detectors and pipelines find, source and converted side by side"
+        "--ocr-pictures",
+        metavar="DIR",
+        help="draw what detectors and pipelines find, source and converted side by side",
     )
     group.addoption(
         "--ocr-report", action="append", metavar="FILE", help="write a report; the suffix picks the format (repeatable)"

@@ -203,8 +203,9 @@ def _of_scenes(evidence: Evidence, run: Outcome, limits: Limits) -> CheckResult:
     drop = (len(lost) - len(gained)) / total
     values.append(Value("drop", drop, limits.accuracy.drop))
     least = limits.accuracy.source
-    if least is not None and theirs.score.recall < least:
-        said = f"has {theirs.score.right} of {total} words right ({theirs.score.recall:.3f} < {least:g})"
+    if least is not None and theirs.score.hmean < least:  # not recall: boxes all over hit words by chance
+        found_of = f"{theirs.score.right} of {total} words with {theirs.score.boxes} boxes"
+        said = f"has {found_of} right (hmean {theirs.score.hmean:.3f} < {least:g})"
         return _says_nothing(evidence, said, values)
     before, source_interval = _shown(theirs.score)
     drop_interval = list(metrics.drop_interval(len(lost), len(gained), total))

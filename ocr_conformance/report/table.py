@@ -44,7 +44,7 @@ def row(mode: str, case: Mapping[str, Any]) -> list[str]:
         mode,
         decided(case),
         _joined(kilobytes, sizes and [sum(sizes)]),
-        _joined(percent, _values(checks, "size", "ratio")),
+        _joined(percent, _of_float32(sizes, _values(checks, "size", "ratio"))),
         _joined(_ratio, _values(checks, "latency", "ratio_to_float32")),
         _joined(_ratio, _values(checks, "latency", "ratio_to_source")),
         _joined(percent, _values(checks, "text", "agreement") or _values(checks, "pipeline", "same"))
@@ -61,8 +61,15 @@ def _values(checks: Mapping[str, Any], check: str, name: str) -> list[float]:
     return [each for each in found if each is not None]
 
 
-def _joined(show: Callable[[float], str], values: Sequence[float], sign: str = " + ") -> str:
+def _joined(show: Callable[[float], str], values: Sequence[float], sign: str = "+") -> str:
     return sign.join(map(show, values))
+
+
+def _of_float32(sizes: Sequence[float], ratios: Sequence[float]) -> list[float]:
+    """The share of the float32 file's size; of a pipeline that of both files together."""
+    if not ratios or len(sizes) != len(ratios) or not all(ratios):
+        return []
+    return [sum(sizes) / sum(size / ratio for size, ratio in zip(sizes, ratios, strict=True))]
 
 
 def _accuracy(checks: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ocr_conformance import pipelines
 from ocr_conformance.report import record, table
 from ocr_conformance.results import JUDGED
 
@@ -91,7 +92,7 @@ def _table(cases: list[tuple[str, dict[str, Any]]]) -> Table:
         drawn.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
     for route, members in table.routes(cases).items():
         drawn.add_section()
-        drawn.add_row(Text(route, style="bold"))
+        drawn.add_row(Text(route.replace(pipelines.JOINT, f"{pipelines.JOINT}\n"), style="bold"))
         for mode, case in members:
             cells = [Text(cell) for cell in table.row(mode, case)]
             cells[0] = Text(f"  {mode}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +39,9 @@ def cut(job: Job) -> dict[str, Any]:
     samples = []
     for index, image in enumerate(images):
         path = read_image(image)
-        rgb = read_rgb(path) if boxes[index] else None
+        if not boxes[index]:
+            continue
+        rgb = read_rgb(path)
         for number, box in enumerate(boxes[index]):
             crop = job.out / f"{index}-{number}.png"
             Image.fromarray(rectify(rgb, box)).save(crop)

@@ -126,19 +126,24 @@ class Renderer:
     """
 
     def __init__(self, words: Sequence[str], fonts: Mapping[Path, float], seed: int) -> None:
-        by_length: dict[int, list[str]] = {}
-        for word in words:
-            if word and set(word) <= set(string.ascii_lowercase):
-                by_length.setdefault(len(word), []).append(word)
-        self._words = {length: sorted(found) for length, found in by_length.items() if 2 <= length <= 14}
-        if not self._words:
+        usable = sorted({word for word in words if 2 <= len(word) <= 14 and set(word) <= set(string.ascii_lowercase)})
+        self._words: dict[bool, dict[int, list[str]]] = {False: {}, True: {}}  # by "held out", by length
+        for word in usable:
+            self._words[is_held_out(word)].setdefault(len(word), []).append(word)
+        if not self._words[False]:
             raise ValueError("no word of 2 to 14 letters a-z among the words")
         self._fonts = sorted(fonts)
         self._odds = [fonts[path] / sum(fonts.values()) for path in self._fonts]
         self._seed = seed
 
     def draw(self, *number: object, held_out: bool = False) -> Sample:
-        """The picture of one number; ``held_out`` ones have other words (by their hash) than those for training."""
+        """The picture of one number; ``held_out`` ones have other words (by their hash) than those for training.
+
+        Raises:
+            ValueError: none of the words is held out.
+        """
+        if not self._words[held_out]:
+            raise ValueError("none of the words is held out for validation (one in twenty is): give more words")
         rng = generator("keras-ocr words", self._seed, held_out, *number)
         while True:
             shown = self._text(rng, held_out)
@@ -151,12 +156,11 @@ class Renderer:
         kind = rng.random()
         if kind < 0.8:
             # Words on signs are shorter than those of a dictionary.
-            lengths = sorted(self._words)
+            words = self._words[held_out]
+            lengths = sorted(words)
             odds = [1.0 / (1 + abs(length - 5) ** 1.6 / 6) for length in lengths]
             length = int(rng.choice(lengths, p=[odd / sum(odds) for odd in odds]))
-            word = self._words[length][rng.integers(len(self._words[length]))]
-            if is_held_out(word) != held_out:
-                return self._text(rng, held_out)
+            word = words[length][rng.integers(len(words[length]))]
             shown = (word, word.upper(), word.capitalize())[int(rng.choice(3, p=(0.36, 0.36, 0.28)))]
             if rng.random() < 0.04:
                 shown += "'s" if rng.random() < 0.5 else f"{rng.integers(100)}"
