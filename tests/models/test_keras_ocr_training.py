@@ -45,7 +45,7 @@ def fonts(tmp_path: Path) -> Path:
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
     path = tmp_path / "words.txt"
-    path.write_text("bridge candle coffee flower garden hotel market open pepper quick river station ticket window\n")
+    path.write_text("bridge candle coffee flower garden hotel market mirror open pepper quick river station ticket window\n")
     return path
 
 
@@ -182,9 +182,12 @@ def test_what_cannot_be_used_is_one_sentence(fonts: Path, words: Path, tmp_path:
     empty.mkdir()
     foreign.write_text("длина 123\n")
     broken.write_bytes(b"nonsense")
+    few = tmp_path / "few.txt"
+    few.write_text("bridge\n")
     cases = [
         (("--words", tmp_path / "none.txt", "--fonts", fonts), "--words", "give a text file of English words"),
         (("--words", foreign, "--fonts", fonts), "foreign.txt", "no word of 2 to 14 letters a-z"),
+        (("--words", few, "--fonts", fonts), "few.txt", "none of the words is held out"),
         (("--words", words, "--fonts", empty), f"--fonts {empty}", "no .ttf, .otf or .woff file"),
         (("--words", words, "--fonts", fonts, "--checkpoint", broken), "broken.ckpt", "is no checkpoint"),
         (("--words", words, "--fonts", fonts, "--out", words / "x.npz"), "x.npz", "cannot be written"),
@@ -197,6 +200,38 @@ def test_what_cannot_be_used_is_one_sentence(fonts: Path, words: Path, tmp_path:
         for part in parts:
             assert part in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def average(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(TRAINING / "average.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def test_runs_are_averaged_by_their_shares(tmp_path: Path) -> None:
+    import numpy as np
+
+    model = import_file(str(TRAINING.parent / "model.py"))
+    files = [tmp_path / "one.npz", tmp_path / "two.npz"]
+    for path, value in zip(files, (1.0, 2.0), strict=True):
+        np.savez(path, **{name: np.full(shape, value, np.float16) for name, shape in model.WEIGHT_SHAPES.items()})
+    done = average(f"{files[0]}:1", f"{files[1]}:3", "--out", tmp_path / "mean.npz")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "mean.npz") as mean:
+        assert set(mean) == set(model.WEIGHT_SHAPES)
+        assert all(mean[name].dtype == np.float16 and (mean[name] == 1.75).all() for name in mean)
+    digest = hashlib.sha256((tmp_path / "mean.npz").read_bytes()).hexdigest()
+    assert done.stdout == f"{tmp_path / 'mean.npz'}: sha256 {digest}\n"
+
+    for arguments, said in (
+        ((f"{files[0]}",), "expected FILE.npz:SHARE with a share above 0"),
+        ((f"{files[0]}:-1",), "expected FILE.npz:SHARE with a share above 0"),
+        ((f"{tmp_path / 'none.npz'}:1",), "none.npz: not a readable .npz"),
+    ):
+        done = average(*arguments, "--out", tmp_path / "other.npz")
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "other.npz").exists()
 
 
 # --- fonts -----------------------------------------------------------------------------------------------------------

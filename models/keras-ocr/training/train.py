@@ -401,11 +401,9 @@ def work(rank: int, options: argparse.Namespace, fonts: dict[Path, float], words
     held_out = [renderer.draw(number, held_out=True) for number in range(options.held_out)] if rank == 0 else []
 
     def save() -> None:
-        positions: list[Any] = [None] * processes
+        positions: list[Any] = [[data.chunk, data.batch]] * processes
         if processes > 1:
             distributed.all_gather_object(positions, [data.chunk, data.batch])
-        else:
-            positions = [[data.chunk, data.batch]]
         if rank == 0:
             state = {
                 "run": identity(options, words),
@@ -558,7 +556,9 @@ def run(options: argparse.Namespace) -> None:
     training.check_writable(options.checkpoint)
     fonts = fonts_of(options.fonts)
     try:
-        render.Renderer(words, fonts, options.seed)
+        renderer = render.Renderer(words, fonts, options.seed)
+        if options.held_out:
+            renderer.draw(0, held_out=True)
     except ValueError as error:
         raise training.Refused(f"--words {options.words}: {error}") from None
     if options.start is not None:
