@@ -1,4 +1,4 @@
-"""Detectors and a pipeline: CRAFT's real weights on real scenes in two frameworks, EAST's lost angle, words end to end."""
+"""Detectors and a pipeline: CRAFT's real weights on real scenes, in two frameworks; EAST's angle; words end to end."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .conftest import Run
 
 Judge = Callable[..., Run]
 
-torch_here = pytest.mark.skipif(importlib.util.find_spec("litert_torch") is None, reason="litert-torch is not installed")
+torch_here = pytest.mark.skipif(
+    importlib.util.find_spec("litert_torch") is None, reason="litert-torch is not installed"
+)
 
 
 @torch_here
-def test_craft_finds_the_same_boxes_in_real_scenes(
-    judge: Judge, shared: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_craft_finds_the_same_boxes_in_real_scenes(judge: Judge, shared: Callable[[str], Path], tmp_path: Path) -> None:
     scenes = shared("scenes")
     run = judge(
         "--ocr-model=craft", "--ocr-route=litert-torch", "--ocr-mode=float32", "--ocr-mode=dynamic-range",
@@ -64,8 +64,8 @@ def test_keras_ocrs_craft_is_the_same_network(judge: Judge, shared: Callable[[st
 @pytest.mark.usefixtures("keras3")
 def test_east_loses_the_angle_in_8_bits(judge: Judge) -> None:
     run = judge(
-        "--ocr-model=east", "--ocr-route=litert-quantizer", "--ocr-mode=float32", "--ocr-mode=int8", "--ocr-check=boxes",
-        "--ocr-check=accuracy",
+        "--ocr-model=east", "--ocr-route=litert-quantizer", "--ocr-mode=float32", "--ocr-mode=int8",
+        "--ocr-check=boxes", "--ocr-check=accuracy",
     )  # fmt: skip
     assert run.status == 0, run.text
     assert run.check("east:320/litert-quantizer/float32", "boxes")["verdict"] == "passed"
