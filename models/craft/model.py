@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.job import beside
-from ocr_conformance.model import Detector, TensorSpec, TorchModel, Weights
+from ocr_conformance.model import TorchModel, Weights
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,32 +20,13 @@ if TYPE_CHECKING:
 recipe = beside(__file__, "recipe.py")
 
 
-class Craft(TorchModel, Detector):
+class Craft(recipe.Scenes, TorchModel):  # type: ignore[misc]
     """Variants: ``320`` and the like, the pixels of the square input: a multiple of 32."""
 
     def __init__(self, variant: str, weights: Weights) -> None:
         self.side: int = recipe.side(variant, "craft")
         super().__init__(variant, weights)
         self._modules: dict[str, Any] = {}
-
-    def inputs(self) -> list[TensorSpec]:
-        return [TensorSpec("image", (1, self.side, self.side, 3), "float32", recipe.LOW, recipe.HIGH)]
-
-    def outputs(self) -> list[TensorSpec]:
-        return [TensorSpec("maps", (1, self.side // 2, self.side // 2, 2), "float32")]
-
-    def preprocess(self, path: str) -> Tensors:
-        """As EasyOCR prepares a scene for the detector; see `recipe.preprocess`."""
-        return {"image": recipe.preprocess(path, self.side)}
-
-    def phone_preprocess(self, path: str) -> Tensors:
-        """The same in numpy; see the README for each step."""
-        return {"image": recipe.phone_preprocess(path, self.side)}
-
-    def boxes(self, outputs: Tensors, sizes: list[tuple[int, int]]) -> list[list[list[list[float]]]]:
-        """As EasyOCR and CRAFT-pytorch find them; see `recipe.boxes_of`."""
-        found: list[list[list[list[float]]]] = recipe.boxes(outputs["maps"], sizes)
-        return found
 
     def predict(self, inputs: Tensors) -> Tensors:
         """The network as shipped, picture by picture: 16 of 800x800 would take gigabytes."""

