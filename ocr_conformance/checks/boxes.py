@@ -49,6 +49,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     mean = sum(overlap) / len(overlap) if overlap else 1.0
     values.append(Value("mean_iou", mean, wanted.mean_iou, most=False))
     total, ours = sum(map(len, source)), sum(map(len, found))
+    values += [Value("source_count", total), Value("count", ours)]
     summary = (
         f"{total} boxes of the source in {len(source)} images, {ours} of the artifact, {len(overlap)} of them the same "
         f"(IoU >= 0.5), mean IoU {mean:.3f}"

@@ -50,7 +50,8 @@ def test_the_same_boxes(seeing: Callable[..., Evidence]) -> None:
     scenes = [[box(0, 0), box(20, 0)], []]
     result = check(seeing(scenes, scenes), Limits(boxes=BoxLimits(precision=1, recall=1, recall_75=1, mean_iou=1)))
     assert result.verdict == "passed"
-    assert values(result) == {"precision": 1, "recall": 1, "precision_75": 1, "recall_75": 1, "mean_iou": 1}
+    same = {"precision": 1, "recall": 1, "precision_75": 1, "recall_75": 1, "mean_iou": 1}
+    assert values(result) == {**same, "source_count": 2, "count": 2}
     assert "2 boxes of the source in 2 images, 2 of the artifact, 2 of them the same" in result.message
 
 
