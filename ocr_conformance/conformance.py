@@ -585,7 +585,7 @@ class Engine:
         if name not in self.registry.models:
             raise near(name, self.registry.models, "model", f"{source.entry.contract.where}, model.twin")
         entry = self.registry.models[name]
-        variant = source.variant if entry.contract.has_variant(source.variant) else entry.default_variants[0]
+        variant = source.variant if entry.contract.has_variant(source.variant) else entry.first_variant
         twin = replace(self.source(name, variant), images=source.images)
         maker = TaskMaker(self, twin)
         try:

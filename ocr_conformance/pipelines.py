@@ -59,7 +59,7 @@ def _part(registry: Registry, name: str) -> Part | None:
         entry, variant = registry.models.get(name[:at]), name[at + 1 :]
         if entry is None or (variant and not entry.contract.has_variant(variant)):
             continue
-        return entry, variant or entry.default_variants[0]
+        return entry, variant or entry.first_variant
     return None
 
 

@@ -131,6 +131,11 @@ class ModelEntry:
         return [*self.contract.plain, *(name for name, variant in known if variant.default)]
 
     @property
+    def first_variant(self) -> str:
+        """The one that is meant where the model's name alone stands for one network."""
+        return (self.default_variants or list(self.contract.variants))[0]
+
+    @property
     def is_pipeline(self) -> bool:
         """Whether it is made of two other models."""
         return self.contract.model.kind == "pipeline"

@@ -45,6 +45,7 @@ def registry(tmp_path: Path) -> Registry:
     add(
         "sized", "detector", ["one"], {"big": on_request, "320": {"summary": "s"}, "640": {"summary": "s"}}, plain=False
     )
+    add("asked", "detector", ["one"], {"small": on_request, "large": on_request}, plain=False)
     add("read", "recognizer", ["two", "three"], {"a.b": on_request})
     add("read+on", "recognizer", ["three"], on_request=["one"])
     add(
@@ -79,6 +80,7 @@ def names(registry: Registry, variant: str) -> tuple[str, str]:
         ("find+more+read+on", ("find+more", "read+on")),
         ("sized+read", ("sized:320", "read")),  # there is no plain form: the first default variant
         ("sized.big+read", ("sized:big", "read")),
+        ("asked+read", ("asked:small", "read")),  # nor a default variant: the first
     ],
 )
 def test_parts(registry: Registry, variant: str, parts: tuple[str, str]) -> None:
@@ -146,6 +148,7 @@ def test_default_variants(registry: Registry) -> None:
         "find.er": [""],
         "find+more": [""],
         "sized": ["320", "640"],
+        "asked": [],
         "read": [""],
         "read+on": [""],
         "pipeline": ["find+read", "sized+read"],
