@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 recipe = beside(__file__, "recipe.py")
 
 
-class Craft(recipe.Scenes, TorchModel):  # type: ignore[misc]
+class Craft(recipe.Scenes, TorchModel):  # type: ignore[misc, name-defined]
     """Variants: ``320`` and the like, the pixels of the square input: a multiple of 32."""
 
     def __init__(self, variant: str, weights: Weights) -> None:

@@ -21,7 +21,7 @@ recipe = beside(__file__, "../craft/recipe.py")
 package = beside(__file__, "../keras-ocr/model.py")
 
 
-class KerasOCRCraft(recipe.Scenes, KerasModel):  # type: ignore[misc]
+class KerasOCRCraft(recipe.Scenes, KerasModel):  # type: ignore[misc, name-defined]
     """Variants: ``320`` and the like, the pixels of the square input: a multiple of 32."""
 
     def __init__(self, variant: str, weights: Weights) -> None:
