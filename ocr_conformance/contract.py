@@ -193,7 +193,8 @@ class AccuracyLimits(_Table):
     drop: Share | None = None
     """At most: accuracy of the source minus accuracy of the artifact."""
     source: Share | None = None
-    """The source must read at least this share, else the comparison says nothing and is skipped (a setting)."""
+    """The source must read at least this share, else the comparison says nothing and is skipped (a setting). Of scenes
+    it is the source's harmonic mean of precision and recall."""
 
 
 class EffectLimits(_Table):
