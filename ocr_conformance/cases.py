@@ -21,6 +21,11 @@ _CASE = re.compile(
 )
 
 
+def model_id(model: str, variant: str) -> str:
+    """``model`` or ``model:variant``."""
+    return f"{model}:{variant}" if variant else model
+
+
 @dataclass(frozen=True, order=True)
 class Case:
     """One model x route x mode x toolchain. ``str(case)`` is the key of every record."""
@@ -34,7 +39,7 @@ class Case:
     @property
     def model_id(self) -> str:
         """``model`` or ``model:variant``."""
-        return f"{self.model}:{self.variant}" if self.variant else self.model
+        return model_id(self.model, self.variant)
 
     def __str__(self) -> str:
         return f"{self.model_id}/{self.route}/{self.mode}@{self.toolchain}"
@@ -53,6 +58,11 @@ class Case:
                 "e.g. keras-ocr/tf-lite/full-int8@modern"
             )
         return cls(found["model"], found["variant"] or "", found["route"], found["mode"], found["toolchain"])
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether `matches` takes a pattern for more than one literal name."""
+    return not set("*?[").isdisjoint(pattern)
 
 
 def matches(name: str, patterns: list[str] | tuple[str, ...]) -> bool:

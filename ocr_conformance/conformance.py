@@ -21,7 +21,7 @@ from typing import Any
 
 from ocr_conformance import checks, images, pictures, pipelines, toolchain, weights
 from ocr_conformance.cache import Cache, digest, disk_errors, tree_sha256
-from ocr_conformance.cases import MODES, Case, matches
+from ocr_conformance.cases import MODES, Case, is_glob, matches, model_id
 from ocr_conformance.claims import apply_claims
 from ocr_conformance.contract import Description, Limits, Unsupported
 from ocr_conformance.convert import HopSpec, Route
@@ -102,7 +102,7 @@ class Source:
     @property
     def model_id(self) -> str:
         """``model`` or ``model:variant``."""
-        return f"{self.entry.name}:{self.variant}" if self.variant else self.entry.name
+        return model_id(self.entry.name, self.variant)
 
     @property
     def code_sha256(self) -> str:
@@ -302,7 +302,7 @@ class Engine:
         names += [
             name
             for name in self.settings.routes
-            if pipelines.JOINT in name and not set("*?[") & set(name) and name not in others
+            if pipelines.JOINT in name and not is_glob(name) and name not in others
         ]
         found: dict[str, tuple[str, ...]] = {}
         for name in names:
@@ -356,17 +356,17 @@ class Engine:
         """
         entry = self.registry.models[model]
         description = entry.contract.settings(variant)
-        model_id = f"{model}:{variant}" if variant else model
         if entry.is_pipeline:
             return self._source_of_pipeline(entry, variant)
         default = entry.contract.default_weights
+        name = model_id(model, variant)
         self._unambiguous()
         if entry.file is not None:
             found = weights.of_file(entry.file, entry.contract.weights_sources())
         else:
             found = weights.resolve(
-                weights.choice(self.settings.weights, model_id, default),
-                model_id,
+                weights.choice(self.settings.weights, name, default),
+                name,
                 entry.contract.weights_sources(),
                 folder=entry.folder,
                 cache=self.settings.cache / "weights",
@@ -516,18 +516,18 @@ class Engine:
     def _plan(self, case: Case) -> Plan:
         source = self.source(case.model, case.variant)
         chain = next(chain for chain in self.chains if chain.name == case.toolchain)
-        if source.entry.is_pipeline:
-            return self._plan_pipeline(case, source, chain)
-        route = self.registry.routes[case.route]
-        lacking = toolchain.lacking(chain, _requires(source.description, route))
-        if lacking:
-            return Plan(case, source, chain, skip=lacking)
+        plan = self._plan_pipeline if source.entry.is_pipeline else self._plan_model
         try:
-            return self._plan_in(case, source, chain)
+            return plan(case, source, chain)
         except _Missing as missing:
             return Plan(case, source, chain, skip=str(missing) or f"no toolchain here can run {source.model_id}")
 
     def _plan_pipeline(self, case: Case, source: Source, chain: Toolchain) -> Plan:
+        """The tasks of a pipeline beside those of its parts.
+
+        Raises:
+            _Missing: the recognizer cannot be run here.
+        """
         plans = []
         for (engine, entry, variant), route in zip(self.parts(case.variant), pipelines.halves(case.route), strict=True):
             plans.append((engine, engine.plan(Case(entry.name, variant, route, case.mode, case.toolchain))))
@@ -539,10 +539,7 @@ class Engine:
         if detector.run is None or format_.run is None:
             return Plan(case, source, chain, skip=f"{case}: an artifact of one of its routes cannot be run")
         maker = TaskMaker(engine, recognizer.source)
-        try:
-            home = self._place(chain, recognizer.source.description.requires)
-        except _Missing as missing:
-            return Plan(case, source, chain, skip=str(missing) or f"no toolchain here can run {source.model_id}")
+        home = self._place(chain, recognizer.source.description.requires)
         threads = {"threads": self.settings.threads}
         assert detector.predict is not None
         ours = maker.crops(home, source.images, detector.predict, f"words of {source.model_id}")
@@ -555,13 +552,10 @@ class Engine:
             )
 
         words = {
-            "source_words": maker.job(
-                home, "ocr_conformance.runtime.source:predict", f"read words of {source.model_id}",
-                inputs={"inputs": ours},
-            ),
+            "source_words": maker.predict(home, ours, f"read words of {source.model_id}"),
             "run_words": read(theirs, f"read words of {case}"),
             "cross_words": read(ours, f"read the source's words by {case}"),
-        }  # fmt: skip
+        }
         return Plan(
             case,
             source,
@@ -593,24 +587,23 @@ class Engine:
         except _Missing:
             return None
         inputs = maker.inputs(home, twin.images, f"inputs of {twin.model_id}")
-        return maker.job(
-            home, "ocr_conformance.runtime.source:predict", f"run {twin.model_id}", inputs={"inputs": inputs}
-        )
+        return maker.predict(home, inputs, f"run {twin.model_id}")
 
-    def _plan_in(self, case: Case, source: Source, chain: Toolchain) -> Plan:
-        """The tasks of a case whose toolchain is here.
+    def _plan_model(self, case: Case, source: Source, chain: Toolchain) -> Plan:
+        """The tasks of a detector or a recognizer.
 
         Raises:
-            _Missing: a hop, or the source, needs another toolchain, which is not.
+            _Missing: the toolchain is not here; or a hop, or the source, needs another one, which is not.
         """
         route = self.registry.routes[case.route]
+        lacking = toolchain.lacking(chain, _requires(source.description, route))
+        if lacking:
+            raise _Missing(lacking)
         maker = TaskMaker(self, source)
         options = {name: value for name, value in source.description.options.items() if name in route.options}
         home = self._place(chain, source.description.requires)
         inputs = maker.inputs(home, source.images, f"inputs of {source.model_id}")
-        predict = maker.job(
-            home, "ocr_conformance.runtime.source:predict", f"run {source.model_id}", inputs={"inputs": inputs}
-        )
+        predict = maker.predict(home, inputs, f"run {source.model_id}")
         hops: list[tuple[str, Task, Task | None]] = []
         previous: Task | None = None
         for hop in route.hops(case.mode, options):
@@ -683,7 +676,8 @@ class Engine:
                 continue
             needs = checks.CHECKS[name].needs
             for engine, part in plan.parts:
-                found += engine.tasks([(part.case, _put_to_parts(name, part.source.description.kind))])
+                of_part = "conversion" if _of_the_whole(checks.CHECKS[name]) else name
+                found += engine.tasks([(part.case, of_part)])
             found += [task for _, task, _ in plan.hops]
             found += [task for field_, task in self._tasks(plan).items() if field_ in needs and task is not None]
             if "source" in needs:  # and each hop beside it
@@ -995,16 +989,23 @@ class TaskMaker:
 
     def inputs(self, chain: Toolchain, image_set: ImageSet, title: str) -> Task:
         """Preprocess a set of images."""
-        listed = [{"path": str(sample.path.absolute()), "sha256": sample.sha256} for sample in image_set.samples]
-        hashes = {"images": [sample.sha256 for sample in image_set.samples]}
-        return self.job(chain, "ocr_conformance.runtime.source:prepare", title, {"images": listed}, known=hashes)
+        return self._of_images(chain, "ocr_conformance.runtime.source:prepare", title, image_set)
 
     def crops(self, chain: Toolchain, image_set: ImageSet, boxes: Task, title: str) -> Task:
         """Cut the boxes that a detector's task found, and preprocess them for this recognizer."""
+        return self._of_images(chain, "ocr_conformance.runtime.crops:cut", title, image_set, {"boxes": boxes})
+
+    def _of_images(
+        self, chain: Toolchain, function: str, title: str, image_set: ImageSet, inputs: dict[str, Task] | None = None
+    ) -> Task:
+        """A job on the files of a set; its key has their hashes, not where they lie."""
         listed = [{"path": str(sample.path.absolute()), "sha256": sample.sha256} for sample in image_set.samples]
         hashes = {"images": [sample.sha256 for sample in image_set.samples]}
-        function = "ocr_conformance.runtime.crops:cut"
-        return self.job(chain, function, title, {"images": listed}, {"boxes": boxes}, known=hashes)
+        return self.job(chain, function, title, {"images": listed}, inputs, known=hashes)
+
+    def predict(self, chain: Toolchain, inputs: Task, title: str) -> Task:
+        """Run the source network on what `inputs` or `crops` has prepared."""
+        return self.job(chain, "ocr_conformance.runtime.source:predict", title, inputs={"inputs": inputs})
 
     def hop(self, chain: Toolchain, hop: HopSpec, previous: Task | None, case: Case) -> Task:
         """One hop of a route; the calibration set comes along where the hop asks for it."""
@@ -1020,14 +1021,7 @@ class TaskMaker:
 
 def _of_the_whole(check: checks.Check) -> bool:
     """Whether a check is put to a pipeline itself; the others are put to its parts."""
-    return check.name == "accuracy" or not check.kinds & set(pipelines.KINDS)
-
-
-def _put_to_parts(name: str, kind: str) -> str:
-    """The check of a part whose jobs a pipeline's check needs."""
-    if not _of_the_whole(checks.CHECKS[name]):
-        return name
-    return "conversion"
+    return "run_words" in check.needs
 
 
 _WORST = ("failed", "undecided", "unsupported", "not-run", "skipped", "passed")

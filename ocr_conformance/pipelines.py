@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ocr_conformance import cases
 from ocr_conformance.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _part(registry: Registry, name: str) -> Part | None:
 def model_id(part: Part) -> str:
     """``model`` or ``model:variant``."""
     entry, variant = part
-    return f"{entry.name}:{variant}" if variant else entry.name
+    return cases.model_id(entry.name, variant)
 
 
 def halves(route: str) -> tuple[str, str]:

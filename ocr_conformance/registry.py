@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ocr_conformance import checks, pipelines, resources
-from ocr_conformance.cases import MODES, matches
+from ocr_conformance.cases import MODES, is_glob, matches
 from ocr_conformance.contract import Contract, from_dict, load
 from ocr_conformance.convert import ROUTES, Route
 from ocr_conformance.errors import UserError
@@ -324,7 +324,7 @@ def _matching(entry: ModelEntry, pattern: str) -> list[tuple[str, str]]:
     if ":" not in pattern:
         return [(entry.name, variant) for variant in entry.default_variants] if matches(entry.name, [pattern]) else []
     model, _, wanted = pattern.partition(":")
-    literal = not set("*?[") & set(wanted)  # the pattern of "any two parts" matches a glob as well
-    exact = [wanted] if literal and model == entry.name and entry.contract.has_variant(wanted) else []
+    # The pattern of "any two parts" matches a glob as well.
+    exact = [wanted] if model == entry.name and not is_glob(wanted) and entry.contract.has_variant(wanted) else []
     globbed = [v for v in entry.default_variants if v and matches(f"{entry.name}:{v}", [pattern])]
     return [(entry.name, variant) for variant in dict.fromkeys([*exact, *globbed])]

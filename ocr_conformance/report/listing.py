@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ocr_conformance import checks, toolchain
-from ocr_conformance.cases import MODES
+from ocr_conformance.cases import MODES, model_id
 from ocr_conformance.report.record import frameworks
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def render(registry: Registry, width: int) -> str:
     for entry in registry.models.values():
         for variant in (*entry.contract.plain, *entry.contract.variants):
             description = entry.contract.settings(variant)
-            name = f"{entry.name}:{variant}" if variant else entry.name
+            name = model_id(entry.name, variant)
             asked = "" if not variant or entry.contract.variants[variant].default else "on request; "
             where = _where(chains, description.requires)
             rows.append(

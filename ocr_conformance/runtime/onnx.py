@@ -67,7 +67,7 @@ def run(job: Job) -> dict[str, Any]:
     outputs = tensors.one_by_one(session, inputs)
     tensors.save(job.out / "outputs.npz", tensors.as_float32(outputs))
     return {
-        **tensors.decode(model, outputs, tensors.load_sizes(job.inputs["inputs"])),
+        **tensors.decode_in(job, model, outputs),
         "runtime": f"onnxruntime {onnxruntime.__version__}",
         "mapping": session.mapping,
         "versions": versions(),

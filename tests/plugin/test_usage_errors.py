@@ -14,6 +14,14 @@ Judge = Callable[..., pytest.RunResult]
 Refuse = Callable[..., None]
 
 
+def spoil(model: Path, before: str, after: str) -> None:
+    """Change a model's contract in one place."""
+    contract = model / "contract.toml"
+    text = contract.read_text()
+    assert before in text
+    contract.write_text(text.replace(before, after, 1))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -85,10 +93,7 @@ def test_detectors_and_pipelines(refuse: Refuse, arguments: list[str], words: li
     ],
 )
 def test_contracts_of_detectors(refuse: Refuse, downstream: Path, before: str, after: str, words: list[str]) -> None:
-    contract = downstream / "detectors" / "seeker" / "contract.toml"
-    text = contract.read_text()
-    assert before in text
-    contract.write_text(text.replace(before, after, 1))
+    spoil(downstream / "detectors" / "seeker", before, after)
     refuse([*DETECTORS, "--ocr-model=seeker"], "contract.toml", *words)
 
 
@@ -145,10 +150,7 @@ def test_an_empty_calibration_set(refuse: Refuse, downstream: Path) -> None:
     ],
 )
 def test_contracts(refuse: Refuse, downstream: Path, before: str, after: str, words: list[str]) -> None:
-    contract = downstream / "models" / "reader" / "contract.toml"
-    text = contract.read_text()
-    assert before in text
-    contract.write_text(text.replace(before, after, 1))
+    spoil(downstream / "models" / "reader", before, after)
     refuse(["--ocr-model=reader"], "contract.toml", *words)
 
 
