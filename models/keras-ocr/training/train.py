@@ -361,8 +361,8 @@ def average(tensors: list[Any], processes: int) -> None:
         tensor.copy_(part.view(tensor.shape))
 
 
-def work(rank: int, options: argparse.Namespace, fonts: dict[Path, float], words: list[str]) -> None:
-    """One process's part of the training; the first one logs, saves and writes the result."""
+def work(rank: int, options: argparse.Namespace, fonts: dict[Path, float], words: list[str]) -> int:
+    """One process's part of the training; the first one logs, saves and writes the result. The exit status."""
     import torch
     from torch import distributed, nn
 
@@ -470,10 +470,9 @@ def work(rank: int, options: argparse.Namespace, fonts: dict[Path, float], words
     save()
     if rank == 0 and spent >= 1:
         finish(twin, options, held_out, budget)
-    if spent < 1:
-        if rank == 0:
-            print(f"interrupted; saved in {options.checkpoint}: the same command goes on from there", flush=True)
-        sys.exit(INTERRUPTED)
+    if rank == 0 and spent < 1:
+        print(f"interrupted; saved in {options.checkpoint}: the same command goes on from there", flush=True)
+    return INTERRUPTED if spent < 1 else 0
 
 
 def finish(twin: Any, options: argparse.Namespace, held_out: list[Any], budget: Any) -> None:
@@ -518,8 +517,10 @@ def child(rank: int, meeting: str, options: argparse.Namespace, fonts: dict[Path
     processes = options.processes
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=processes)
-    work(rank, options, fonts, words)
+    status = work(rank, options, fonts, words)
+    # Before the process ends in any way: a group that is still alive at exit aborts it, and the status is lost.
     distributed.destroy_process_group()
+    sys.exit(status)
 
 
 def fonts_of(folder: Path | None) -> dict[Path, float]:
@@ -573,8 +574,7 @@ def run(options: argparse.Namespace) -> None:
             "delete it, or name another --checkpoint"
         )
     if options.processes == 1:
-        work(0, options, fonts, words)
-        return
+        sys.exit(work(0, options, fonts, words))
     import torch.multiprocessing
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the children finish their step, save, and end
