@@ -75,6 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     _cache(judge)
     judge.set_defaults(command=_judge)
 
+    explain = commands.add_parser("explain", help="find the op in which a case's artifact goes wrong")
+    explain.add_argument("case", help="model[:variant]/route/mode@toolchain, as in every report")
+    explain.add_argument("--all", action="store_true", help="every op in execution order, not the worst only")
+    explain.add_argument(
+        "--output", type=Path, action="append", default=[], metavar="FILE",
+        help="write the whole table (.json, .csv) or a plot of SQNR over depth (.png, .svg); repeatable",
+    )  # fmt: skip
+    _of_a_case(explain)
+    explain.set_defaults(command=_explain)
+
     contract = commands.add_parser("contract", help="a model's contract").add_subparsers(
         required=True, metavar="ACTION"
     )
@@ -114,6 +124,15 @@ def _parser() -> argparse.ArgumentParser:
     _cache(prune)
     prune.set_defaults(command=_cache_prune)
     return parser
+
+
+def _of_a_case(parser: argparse.ArgumentParser) -> None:
+    """Options that decide what a case is judged on."""
+    parser.add_argument("--weights", action="append", default=[], metavar="CHOICE", help="as pytest's --ocr-weights")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="images to run")
+    parser.add_argument("--calibration", type=Path, metavar="DIR", help="images that quantizers calibrate on")
+    _model_paths(parser)
+    _cache(parser)
 
 
 def _cache(parser: argparse.ArgumentParser) -> None:
@@ -250,6 +269,48 @@ def _judge(options: argparse.Namespace) -> int:
             for line in result.details:
                 print(f"{'':28}{line}")
     return int(any(result.verdict in ("failed", "undecided") for result in results.values()))
+
+
+def _engine_of_case(options: argparse.Namespace) -> tuple[Any, Any]:
+    """An engine that plans nothing but one case, and that case.
+
+    Raises:
+        UserError: it is no case, or none of this machine's.
+    """
+    from ocr_conformance.cases import Case
+    from ocr_conformance.conformance import Engine, Settings
+
+    case = Case.parse(options.case)
+    settings = Settings(
+        models=(case.model_id,),
+        routes=(case.route,),
+        toolchains=(case.toolchain,),
+        weights=tuple(options.weights),
+        images=options.images,
+        calibration=options.calibration,
+        cache=_cache_folder(options),
+    )
+    engine = Engine(settings, _registry(options))
+    if case not in engine.cases:
+        known = ", ".join(str(each) for each in engine.cases[:3]) or "none"
+        raise UserError(f"{case} is no case here; of this model, route and toolchain there are: {known}")
+    return engine, case
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from ocr_conformance.explanation import explain
+    from ocr_conformance.report import explanation as views
+
+    for path in options.output:
+        views.check_suffix(path)
+    engine, case = _engine_of_case(options)
+    with engine:
+        found = explain(engine, case)
+    print(views.text(found, every=options.all, width=_width()), end="")
+    for path in options.output:
+        views.write(found, path)
+        print(f"wrote {path}")
+    return 0
 
 
 def _contract_update(options: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ from ocr_conformance.toolchain import Toolchain
 
 _PACKAGE = Path(__file__).resolve().parent
 _WORKER_PARTS = (
-    "__init__.py", "cases.py", "errors.py", "job.py", "model.py", "worker.py", "convert", "inspect", "runtime",
+    "__init__.py", "cases.py", "errors.py", "job.py", "model.py", "worker.py", "convert", "diagnose", "inspect", "runtime",
 )  # fmt: skip
 """What a job's process may see of us: exactly this is copied to its path, and its hash is part of every key."""
 
@@ -140,7 +140,7 @@ def cpu() -> dict[str, str]:
     return {"machine": platform.machine(), "model": model, "features": digest(sorted(flags.split()))[:16]}
 
 
-class _Missing(Exception):
+class Missing(Exception):
     """What a job needs is in no toolchain here; the message says what to do, or is empty."""
 
 
@@ -491,17 +491,17 @@ class Engine:
         staged = self._staged(Path(path).stem, sha256, [(Path(path).name, Path(path))])
         return f"{staged / Path(path).name}:{name}", f"{sha256}:{name}"
 
-    def _place(self, chain: Toolchain, requires: Sequence[str]) -> Toolchain:
-        """Where a hop runs: in the case's toolchain, or, if that lacks what the hop needs, in another that has it.
+    def place(self, chain: Toolchain, requires: Sequence[str]) -> Toolchain:
+        """Where a job runs: in the case's toolchain, or, if that lacks what the job needs, in another that has it.
 
         Raises:
-            _Missing: none here has it.
+            Missing: none here has it.
         """
         every = (chain, *self.chains, *toolchain.available())
         for other in every:
             if toolchain.can_run(other, requires):
                 return other
-        raise _Missing(next((toolchain.lacking(o, requires) for o in every if toolchain.by_lock(o, requires)), ""))
+        raise Missing(next((toolchain.lacking(o, requires) for o in every if toolchain.by_lock(o, requires)), ""))
 
     def plan(self, case: Case) -> Plan:
         """The tasks of a case; two cases share those with equal keys.
@@ -519,14 +519,14 @@ class Engine:
         plan = self._plan_pipeline if source.entry.is_pipeline else self._plan_model
         try:
             return plan(case, source, chain)
-        except _Missing as missing:
+        except Missing as missing:
             return Plan(case, source, chain, skip=str(missing) or f"no toolchain here can run {source.model_id}")
 
     def _plan_pipeline(self, case: Case, source: Source, chain: Toolchain) -> Plan:
         """The tasks of a pipeline beside those of its parts.
 
         Raises:
-            _Missing: the recognizer cannot be run here.
+            Missing: the recognizer cannot be run here.
         """
         plans = []
         for (engine, entry, variant), route in zip(self.parts(case.variant), pipelines.halves(case.route), strict=True):
@@ -539,7 +539,7 @@ class Engine:
         if detector.run is None or format_.run is None:
             return Plan(case, source, chain, skip=f"{case}: an artifact of one of its routes cannot be run")
         maker = TaskMaker(engine, recognizer.source)
-        home = self._place(chain, recognizer.source.description.requires)
+        home = self.place(chain, recognizer.source.description.requires)
         threads = {"threads": self.settings.threads}
         assert detector.predict is not None
         ours = maker.crops(home, source.images, detector.predict, f"words of {source.model_id}")
@@ -583,8 +583,8 @@ class Engine:
         twin = replace(self.source(name, variant), images=source.images)
         maker = TaskMaker(self, twin)
         try:
-            home = self._place(chain, twin.description.requires)
-        except _Missing:
+            home = self.place(chain, twin.description.requires)
+        except Missing:
             return None
         inputs = maker.inputs(home, twin.images, f"inputs of {twin.model_id}")
         return maker.predict(home, inputs, f"run {twin.model_id}")
@@ -593,28 +593,28 @@ class Engine:
         """The tasks of a detector or a recognizer.
 
         Raises:
-            _Missing: the toolchain is not here; or a hop, or the source, needs another one, which is not.
+            Missing: the toolchain is not here; or a hop, or the source, needs another one, which is not.
         """
         route = self.registry.routes[case.route]
         lacking = toolchain.lacking(chain, _requires(source.description, route))
         if lacking:
-            raise _Missing(lacking)
+            raise Missing(lacking)
         maker = TaskMaker(self, source)
         options = {name: value for name, value in source.description.options.items() if name in route.options}
-        home = self._place(chain, source.description.requires)
+        home = self.place(chain, source.description.requires)
         inputs = maker.inputs(home, source.images, f"inputs of {source.model_id}")
         predict = maker.predict(home, inputs, f"run {source.model_id}")
         hops: list[tuple[str, Task, Task | None]] = []
         previous: Task | None = None
         for hop in route.hops(case.mode, options):
-            place = self._place(chain, (*hop.requires, *(source.description.requires if hop.source else ())))
+            place = self.place(chain, (*hop.requires, *(source.description.requires if hop.source else ())))
             task = maker.hop(place, hop, previous, case)
             made = self.registry.formats[hop.produces]
             run = None
             if made.run is not None:
                 title = f"run {hop.name} of {case}"
                 run = maker.job(
-                    self._place(place, made.requires), made.run, title, {"threads": self.settings.threads},
+                    self.place(place, made.requires), made.run, title, {"threads": self.settings.threads},
                     {"artifact": task, "inputs": inputs}, preload=made.preload,
                 )  # fmt: skip
             hops.append((hop.name, task, run))
@@ -1011,7 +1011,7 @@ class TaskMaker:
         """One hop of a route; the calibration set comes along where the hop asks for it."""
         inputs = {"previous": previous} if previous is not None else {}
         if hop.needs_calibration:
-            home = self._engine._place(chain, self._source.description.requires)
+            home = self._engine.place(chain, self._source.description.requires)
             inputs["calibration"] = self.inputs(
                 home, self._source.calibration, f"calibration inputs of {self._source.model_id}"
             )

@@ -35,7 +35,7 @@ _LSTM_MATRICES = (*range(1, 9), 16)
 _BIDIRECTIONAL_MATRICES = (*range(1, 9), 16, *range(18, 26), 33, *range(40, 48))
 
 
-def _schema() -> Any:
+def schema() -> Any:
     """The generated schema module, from ``ai-edge-litert`` or from the file inside an installed TensorFlow.
 
     Raises:
@@ -65,7 +65,7 @@ def _text(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class _Op:
+class Op:
     """One operator: where it stands, what it is, its tensors' indices and its options."""
 
     subgraph: int
@@ -77,19 +77,19 @@ class _Op:
     options: Any
 
 
-class _File:
+class TFLiteFile:
     """A parsed file."""
 
     def __init__(self, content: bytes) -> None:
-        schema = _schema()
-        self.types = _names(schema.TensorType)
-        self.builtins = _names(schema.BuiltinOperator)
-        self.model = schema.ModelT.InitFromPackedBuf(content, 0)
+        found = schema()
+        self.types = _names(found.TensorType)
+        self.builtins = _names(found.BuiltinOperator)
+        self.model = found.ModelT.InitFromPackedBuf(content, 0)
         self.content = content
         self.graphs: list[Any] = list(self.model.subgraphs or [])
         self.ops = [list(self._ops(index)) for index in range(len(self.graphs))]
 
-    def _ops(self, subgraph: int) -> Iterator[_Op]:
+    def _ops(self, subgraph: int) -> Iterator[Op]:
         graph = self.graphs[subgraph]
         for operator in graph.operators if graph.operators is not None else []:
             code = self.model.operatorCodes[operator.opcodeIndex]
@@ -104,7 +104,7 @@ class _File:
                 options = getattr(operator, "builtinOptions2", None)
             inputs = [int(i) for i in operator.inputs] if operator.inputs is not None else []
             outputs = [int(i) for i in operator.outputs] if operator.outputs is not None else []
-            yield _Op(subgraph, name, kind, code.version, inputs, outputs, options)
+            yield Op(subgraph, name, kind, code.version, inputs, outputs, options)
 
     def tensor(self, subgraph: int, index: int) -> Any:
         return self.graphs[subgraph].tensors[index]
@@ -150,11 +150,11 @@ def _elements(shape: list[int]) -> int:
     return math.prod(max(n, 1) for n in shape)
 
 
-def _producer(file: _File, subgraph: int, tensor: int) -> _Op | None:
+def _producer(file: TFLiteFile, subgraph: int, tensor: int) -> Op | None:
     return next((op for op in file.ops[subgraph] if tensor in op.outputs), None)
 
 
-def trip_count(file: _File, loop: _Op) -> int | None:
+def trip_count(file: TFLiteFile, loop: Op) -> int | None:
     """How often a WHILE runs, where the file shows it: its condition is ``LESS(counter, limit)``, or several of them
     joined by ``LOGICAL_AND``, its body adds a constant to the counter, and start and limit are constants (the limit may
     be passed through the loop unchanged).
@@ -191,7 +191,7 @@ def trip_count(file: _File, loop: _Op) -> int | None:
     return min(bounds, default=None)
 
 
-def _step(file: _File, body: int, enters: int, leaves: int) -> int | None:
+def _step(file: TFLiteFile, body: int, enters: int, leaves: int) -> int | None:
     """The constant that a loop body adds to its counter."""
     op = _producer(file, body, leaves)
     if op is None or op.name != "ADD" or enters not in op.inputs:
@@ -207,7 +207,7 @@ class _Work:
     loops: list[dict[str, Any]]
 
 
-def _work(file: _File) -> _Work:
+def _work(file: TFLiteFile) -> _Work:
     """How often each subgraph runs in one invoke of subgraph 0.
 
     The body of a WHILE runs `trip_count` times; where that cannot be read, once (and the loop is listed as unknown).
@@ -218,7 +218,7 @@ def _work(file: _File) -> _Work:
     return work
 
 
-def _visit(file: _File, work: _Work, subgraph: int, times: int, path: tuple[int, ...]) -> None:
+def _visit(file: TFLiteFile, work: _Work, subgraph: int, times: int, path: tuple[int, ...]) -> None:
     if subgraph in path:  # a file whose subgraphs call each other in a circle is broken, but must not hang us
         return
     work.runs[subgraph] = work.runs.get(subgraph, 0) + times
@@ -237,7 +237,7 @@ def _visit(file: _File, work: _Work, subgraph: int, times: int, path: tuple[int,
             _visit(file, work, op.options.decompositionSubgraphIndex, times, path)
 
 
-def _matrix_products(file: _File, op: _Op) -> list[tuple[int, int, int]] | None:
+def _matrix_products(file: TFLiteFile, op: Op) -> list[tuple[int, int, int]] | None:
     """The matrix products of one run of an op as ``(multiply-accumulates, activation tensor, weight tensor)``.
 
     ``None`` for an op that has none. With out, in: the shapes of output and activation, w: of the weights,
@@ -284,7 +284,7 @@ def _arithmetic(activation: str, weight: str) -> str:
     return "float"
 
 
-def _macs(file: _File) -> dict[str, Any]:
+def _macs(file: TFLiteFile) -> dict[str, Any]:
     totals: Counter[str] = Counter()
     by_op: dict[str, Counter[str]] = {}
     uncertain = 0
@@ -315,18 +315,18 @@ def _macs(file: _File) -> dict[str, Any]:
     }
 
 
-def _tensors(file: _File) -> Iterator[tuple[int, int]]:
+def _tensors(file: TFLiteFile) -> Iterator[tuple[int, int]]:
     for subgraph, graph in enumerate(file.graphs):
         for index in range(len(graph.tensors) if graph.tensors is not None else 0):
             yield subgraph, index
 
 
-def _scales(tensor: Any) -> list[float]:
+def scales_of(tensor: Any) -> list[float]:
     parameters = tensor.quantization
     return [] if parameters is None or parameters.scale is None else [float(s) for s in parameters.scale]
 
 
-def _weights(file: _File) -> dict[str, Any]:
+def _weights(file: TFLiteFile) -> dict[str, Any]:
     sizes: Counter[str] = Counter()
     values = 0
     other = {"bytes": 0, "buffers": 0}
@@ -339,7 +339,7 @@ def _weights(file: _File) -> dict[str, Any]:
         seen.add(tensor.buffer)
         dtype = file.dtype(subgraph, index)
         # 32-bit integers with a scale are the biases of integer ops; without one they are shapes, axes and indices.
-        if dtype in _FLOATS or dtype in _INTEGERS or (dtype in ("INT32", "INT64") and _scales(tensor)):
+        if dtype in _FLOATS or dtype in _INTEGERS or (dtype in ("INT32", "INT64") and scales_of(tensor)):
             sizes[dtype] += len(data)
             values += _elements(file.shape(subgraph, index))
         else:
@@ -348,12 +348,12 @@ def _weights(file: _File) -> dict[str, Any]:
     return {"bytes": sizes.total(), "values": values, "by_dtype": dict(sizes), "other": other}
 
 
-def _anomalies(file: _File) -> list[dict[str, Any]]:
+def _anomalies(file: TFLiteFile) -> list[dict[str, Any]]:
     """Quantization parameters that cannot be right: a scale that is zero, negative or no number, a saturated bias."""
     found = []
     for subgraph, index in _tensors(file):
         tensor = file.tensor(subgraph, index)
-        scales = _scales(tensor)
+        scales = scales_of(tensor)
         problems = []
         if any(not math.isfinite(scale) for scale in scales):
             problems.append("a scale is not finite")
@@ -371,7 +371,7 @@ def _anomalies(file: _File) -> list[dict[str, Any]]:
     return found
 
 
-def _describe(file: _File, subgraph: int, index: int) -> dict[str, Any]:
+def _describe(file: TFLiteFile, subgraph: int, index: int) -> dict[str, Any]:
     tensor = file.tensor(subgraph, index)
     parameters = tensor.quantization
     zero_points = [] if parameters is None or parameters.zeroPoint is None else parameters.zeroPoint
@@ -380,13 +380,13 @@ def _describe(file: _File, subgraph: int, index: int) -> dict[str, Any]:
         "shape": file.shape(subgraph, index),
         "shape_signature": file.shape_signature(subgraph, index),
         "dtype": file.dtype(subgraph, index).lower(),
-        "scale": _scales(tensor),
+        "scale": scales_of(tensor),
         "zero_point": [int(z) for z in zero_points],
         "quantized_dimension": 0 if parameters is None else int(parameters.quantizedDimension),
     }
 
 
-def _signatures(file: _File) -> list[dict[str, Any]]:
+def _signatures(file: TFLiteFile) -> list[dict[str, Any]]:
     found = []
     for signature in file.model.signatureDefs or []:
         subgraph = signature.subgraphIndex
@@ -405,7 +405,7 @@ def _signatures(file: _File) -> list[dict[str, Any]]:
     return found
 
 
-def _ops(file: _File) -> list[dict[str, Any]]:
+def _ops(file: TFLiteFile) -> list[dict[str, Any]]:
     counts: Counter[tuple[str, str, int]] = Counter()
     where: dict[tuple[str, str, int], set[int]] = {}
     for ops in file.ops:
@@ -419,7 +419,7 @@ def _ops(file: _File) -> list[dict[str, Any]]:
     ]
 
 
-def _float_tensors(file: _File) -> int:
+def _float_tensors(file: TFLiteFile) -> int:
     """Float activations: tensors that an op computes from what it is fed, state, and the graph's own inputs.
 
     A DEQUANTIZE of a constant gives a weight, and what an op lists as intermediate was there for calibration only:
@@ -437,7 +437,7 @@ def _float_tensors(file: _File) -> int:
     return sum(file.dtype(*at) in _FLOATS for at in found)
 
 
-def _metadata(file: _File) -> dict[str, int]:
+def _metadata(file: TFLiteFile) -> dict[str, int]:
     return {_text(entry.name): entry.buffer for entry in file.model.metadata or []}
 
 
@@ -452,14 +452,14 @@ def read(path: Path) -> dict[str, Any]:
     if content[4:8] != _IDENTIFIER:
         raise ValueError(f"{path.name} is no TFLite file: it lacks the identifier {_IDENTIFIER.decode()}")
     try:
-        file = _File(content)
+        file = TFLiteFile(content)
         return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), **_facts(file)}
     except (struct.error, IndexError, TypeError, ValueError, AttributeError) as error:
         # The generated readers check nothing: an offset into nowhere ends in any of these.
         raise ValueError(f"{path.name} is a damaged TFLite file: {type(error).__name__}: {error}") from error
 
 
-def _facts(file: _File) -> dict[str, Any]:
+def _facts(file: TFLiteFile) -> dict[str, Any]:
     metadata = _metadata(file)
     minimum = file.buffer(metadata[_MIN_RUNTIME]) if _MIN_RUNTIME in metadata else None
     main = file.graphs[0]

@@ -80,14 +80,14 @@ class Session:
         found = self._interpreter.get_input_details()
         aliases = [[signed_inputs.get(d["index"], d["name"]), d["name"]] for d in found]
         order, self.input_mapping = tensors.match(self._input_names, aliases, "input")
-        self._feeds = [found[i]["index"] for i in order]
+        self.feeds = [found[i]["index"] for i in order]
         given = self._interpreter.get_output_details()
         aliases = [[signed_outputs.get(d["index"], d["name"]), d["name"]] for d in given]
         self._output_names = list(output_names) or [names[0] for names in aliases]
         order, self.output_mapping = tensors.match(self._output_names, aliases, "output")
-        self._gives = [given[i]["index"] for i in order]
-        self.declared_inputs = [self._describe(found, index, signed_inputs) for index in self._feeds]
-        self.declared_outputs = [self._describe(given, index, signed_outputs) for index in self._gives]
+        self.gives = [given[i]["index"] for i in order]
+        self.declared_inputs = [self._describe(found, index, signed_inputs) for index in self.feeds]
+        self.declared_outputs = [self._describe(given, index, signed_outputs) for index in self.gives]
         if allocate:
             self.allocate()
 
@@ -125,7 +125,7 @@ class Session:
             ValueError: a sample has another shape than the file's input.
             RuntimeError: the runtime refuses.
         """
-        for name, index, declared in zip(self._input_names, self._feeds, self.declared_inputs, strict=True):
+        for name, index, declared in zip(self._input_names, self.feeds, self.declared_inputs, strict=True):
             shape = list(self._sample[name].shape)
             if shape == declared["shape"]:
                 continue
@@ -139,7 +139,7 @@ class Session:
 
     def feed(self, sample: Tensors) -> None:
         """Set the inputs from arrays ``[1, ...]`` by declared name, quantized where the file's input is integer."""
-        for name, index, declared in zip(self._input_names, self._feeds, self.declared_inputs, strict=True):
+        for name, index, declared in zip(self._input_names, self.feeds, self.declared_inputs, strict=True):
             value = sample[name]
             if declared["scale"] and value.dtype.kind == "f":
                 value = tensors.quantize(value, declared["dtype"], declared["scale"], declared["zero_point"])
@@ -160,7 +160,7 @@ class Session:
     def read(self) -> Tensors:
         """Outputs by declared name, float32, de-quantized."""
         result = {}
-        for name, index, declared in zip(self._output_names, self._gives, self.declared_outputs, strict=True):
+        for name, index, declared in zip(self._output_names, self.gives, self.declared_outputs, strict=True):
             value = self._interpreter.get_tensor(index)
             if declared["scale"] and value.dtype.kind in "iu":
                 value = tensors.dequantize(value, declared["scale"], declared["zero_point"])

@@ -33,7 +33,7 @@ FRAMEWORKS = {
     "jax",
     "keras_ocr",
 }
-WORKER = ("cases.py", "errors.py", "job.py", "model.py", "worker.py", "convert", "inspect", "runtime")
+WORKER = ("cases.py", "errors.py", "job.py", "model.py", "worker.py", "convert", "diagnose", "inspect", "runtime")
 
 
 def name(path: Path) -> str:
