@@ -65,9 +65,12 @@ def explain(engine: Engine, case: Case) -> Explanation:
     for name, task, _ in plan.hops:
         outcome = engine.scheduler.outcome(task)
         if outcome is None or not outcome.ok:
-            return _explain_unconverted(engine, plan, name, outcome)
+            return _without_artifact(engine, plan, name, outcome)
     if plan.format != "tflite" or plan.run is None:
         raise UserError(f"{case}: only .tflite files can be looked into, its artifact is {plan.product}")
+    ran = engine.scheduler.outcome(plan.run)
+    if ran is None or not ran.ok:
+        return _without_artifact(engine, plan, f"run {plan.product}", ran)
     if case.mode != MODES[0]:
         sibling = engine.plan(replace(case, mode=MODES[0]))
         ran = engine.scheduler.outcome(sibling.run) if sibling.run is not None else None
@@ -122,12 +125,12 @@ def _by_nodes(engine: Engine, plan: Plan) -> Explanation:
     return _result(engine, plan, task, reference, "nodes", "nodes.json")
 
 
-def _explain_unconverted(engine: Engine, plan: Plan, hop: str, outcome: Outcome | None) -> Explanation:
-    """onnx-tf builds in memory what it cannot save; of other converters nothing is left to look into."""
+def _without_artifact(engine: Engine, plan: Plan, what: str, outcome: Outcome | None) -> Explanation:
+    """onnx-tf builds in memory what cannot be saved or run; of other converters nothing is left to look into."""
     case = plan.case
     said = f"{outcome.kind} at {outcome.stage}: {outcome.message[:300]}" if outcome is not None else "its inputs failed"
-    if hop != "saved-model(onnx-tf)":
-        raise UserError(f"{case}: there is no artifact, {hop} failed ({said}); `ocr-conformance repro` shows it alone")
+    if all(name != "saved-model(onnx-tf)" for name, _, _ in plan.hops):
+        raise UserError(f"{case}: there is no artifact that runs: {what}: {said}; `ocr-conformance repro` shows it alone")
     maker = _maker(engine, plan)
     onnx = plan.hops[0][1]
     shared = {"previous": onnx, "inputs": _inputs(plan)}
@@ -147,7 +150,7 @@ def _explain_unconverted(engine: Engine, plan: Plan, hop: str, outcome: Outcome 
         {**shared, "values": values},
         preload=("onnxruntime",),
     )
-    note = f"{hop} failed ({said}); compared is the network that onnx-tf builds in memory"
+    note = f"{what}: {said}; compared is the network that onnx-tf builds in memory"
     return _result(engine, plan, task, "the ONNX file's nodes, by onnxruntime", "onnx-tf", "ops.json", note)
 
 

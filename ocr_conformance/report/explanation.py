@@ -37,7 +37,11 @@ def sentence(explanation: Explanation) -> str:
     alone = named["alone_db"]
     shared = _shared(explanation)
     begin = f"the first error is made in {what}" if not shared else f"{shared}; its worst op is {what}"
-    return f"{begin}: {_parameters(named)}; this error alone leaves {_db(alone)} of the output (all together: {_db(total)})"
+    said = f"{begin}: {_parameters(named)}; this error alone leaves {_db(alone)} of the output (all together: {_db(total)})"
+    inside = explanation.facts.get("inside", {}).get("named")
+    if inside is not None:
+        said += f"; in its loop it is made in op {inside['place']}, {inside['kind']} of {inside['layer']}: {_parameters(inside)}"
+    return said
 
 
 def _shared(explanation: Explanation) -> str:
@@ -56,6 +60,11 @@ def _parameters(row: dict[str, Any]) -> str:
     """What of an op's output can be represented, beside what has to be."""
     needed = f"{row['low']:.4g} .. {row['high']:.4g}"
     said = f"{_db(row['made_db'])} of its own"
+    low, high = row["given"]
+    if low == high and row["low"] < row["high"]:
+        said += f", it gives {low:.4g} whatever it reads"
+    for each in row["weights"]:
+        said += f", its {each['dtype']} constant has {each['scales']} scales" if each["scales"] > 1 else ""
     if "scale" not in row:
         return f"{said}, the reference is {needed}"
     least, most = row["representable"]
