@@ -82,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, action="append", default=[], metavar="FILE",
         help="write the whole table (.json, .csv) or a plot of SQNR over depth (.png, .svg); repeatable",
     )  # fmt: skip
+    explain.add_argument(
+        "--bisect", action="store_true", help="find which layers must stay float for the contract's text agreement"
+    )
+    explain.add_argument("--agreement", type=_share, metavar="SHARE", help="with --bisect: wanted instead, e.g. 0.98")
+    explain.add_argument("--recipe", type=Path, metavar="FILE", help="with --bisect: write the quantizer's recipe")
     _of_a_case(explain)
     explain.set_defaults(command=_explain)
 
@@ -154,6 +159,16 @@ def _size(text: str) -> int:
         return int(_not_negative(text[:-2]) * units[text[-2:].upper()])
     except (KeyError, ValueError):
         raise argparse.ArgumentTypeError(f"{text!r} is no size: expected a number and KB, MB or GB, e.g. 2GB") from None
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share above 0 and at most 1")
+    return number
 
 
 def _days(text: str) -> float:
@@ -298,9 +313,21 @@ def _engine_of_case(options: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from ocr_conformance.explanation import explain
+    from ocr_conformance.explanation import bisect, explain
     from ocr_conformance.report import explanation as views
 
+    if not options.bisect and (options.agreement is not None or options.recipe is not None):
+        raise UserError("explain: --agreement and --recipe belong to --bisect")
+    if options.bisect and (options.output or options.all):
+        raise UserError("explain: --output and --all show what explain finds; run it without --bisect")
+    if options.bisect:
+        engine, case = _engine_of_case(options)
+        with engine:
+            bisected = bisect(engine, case, agreement=options.agreement)
+            if options.recipe is not None:
+                views.write_recipe(bisected, options.recipe)
+        print(views.bisection(bisected, options.recipe))
+        return 0
     for path in options.output:
         views.check_suffix(path)
     engine, case = _engine_of_case(options)

@@ -38,7 +38,8 @@ from ocr_conformance.toolchain import Toolchain
 
 _PACKAGE = Path(__file__).resolve().parent
 _WORKER_PARTS = (
-    "__init__.py", "cases.py", "errors.py", "job.py", "model.py", "worker.py", "convert", "diagnose", "inspect", "runtime",
+    "__init__.py", "cases.py", "errors.py", "job.py", "model.py", "worker.py",
+    "convert", "diagnose", "inspect", "runtime",
 )  # fmt: skip
 """What a job's process may see of us: exactly this is copied to its path, and its hash is part of every key."""
 
@@ -48,6 +49,9 @@ CALIBRATION_SAMPLES = 100
 LATENCY = {"with_source": True, "budget_seconds": 3.0, "spread": 0.05}
 """How long a case's invokes are timed: until the ratio is known to 5 %, 3 seconds at most. The machine stands still
 meanwhile, so this bounds what latency adds to a run."""
+
+EXPLAINED = ("tensors", "text", "boxes")
+"""Checks under which, when they fail, a line says which op did it."""
 
 DEFAULT_TIMEOUT = 900.0
 DEFAULT_MEMORY = 9 * 2**30
@@ -84,6 +88,8 @@ class Settings:
     memory: int = DEFAULT_MEMORY
     artifacts: Path | None = None
     pictures: Path | None = None
+    explain: bool = True
+    """Look for the op that did it when a check of `EXPLAINED` fails: a minute or two a case."""
     own_only: bool = False
     """Without a model pattern: the user's own models, not the built-in ones."""
 
@@ -818,13 +824,26 @@ class Engine:
         elif name != "conversion" and case not in self._reported:
             # Nobody else says it: a case that did not convert must not look as if nothing were wrong.
             return replace(self._judge(case, "conversion"), check=name)
-        result = check(evidence, self._limits(plan))
+        result = check(evidence, self.limits_of(plan))
         if failure is None:
             self._hand_out(plan)
             self._draw(plan, result)
         seen = evidence_seen(evidence)
         claims = contract.claims(case, _versions(plan.chain), weights=plan.source.weights.name)
-        return apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
+        judged = apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
+        return self._explained(plan, judged) if judged.verdict == "failed" else judged
+
+    def _explained(self, plan: Plan, result: CheckResult) -> CheckResult:
+        """A failed result with a line on the op that did it, where the artifact can be looked into."""
+        if not self.settings.explain or result.check not in EXPLAINED or plan.parts or plan.format != "tflite":
+            return result
+        from ocr_conformance import explanation  # which stands on this floor
+
+        try:
+            line = explanation.sentence(explanation.explain(self, plan.case))
+        except UserError as error:
+            line = str(error)
+        return replace(result, details=(*result.details, f"why: {line} (ocr-conformance explain {plan.case})"))
 
     def _stopped(self, plan: Plan, evidence: Evidence, needs: frozenset[str]) -> tuple[str, Outcome] | None:
         """The job of those that a check needs, or that they build on, that did not end well."""
@@ -839,7 +858,8 @@ class Engine:
                     return culprit[0].title, culprit[1]
         return None
 
-    def _limits(self, plan: Plan) -> Limits:
+    def limits_of(self, plan: Plan) -> Limits:
+        """What the contract promises of a case, on this run's weights."""
         source = plan.source
         return source.entry.contract.limits(
             plan.case, _versions(plan.chain), self.settings.device, weights=source.weights.name

@@ -66,6 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(f"ocr_{name.replace('-', '_')}", text)
     group.addoption("--ocr-offline", action="store_true", help="never download")
     group.addoption("--ocr-no-cache", action="store_true", help="keep nothing: a temporary cache for this run")
+    group.addoption(
+        "--ocr-no-explain", action="store_true", help="do not look for the op that did it when outputs or texts differ"
+    )
     group.addoption("--ocr-artifacts", metavar="DIR", help="write the .tflite files and their manifests here")
     group.addoption(
         "--ocr-pictures",
@@ -415,6 +418,7 @@ class Conformance:
             memory=(memory or 0) * 2**20 or DEFAULT_MEMORY,
             artifacts=self._given("artifacts"),
             pictures=self._given("pictures"),
+            explain=not config.getoption("ocr_no_explain"),
             own_only=not models,
         )
 

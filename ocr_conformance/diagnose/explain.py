@@ -3,7 +3,7 @@
 Three questions are put to every op, in execution order:
 
 - *passed on*: how far is what it gives from what the reference gives?
-- *made*: how far is it from what the reference's op gives *for the same inputs*, those that the artifact really computed?
+- *made*: how far is it from what the reference's op gives *for the same inputs*, those that the artifact computed?
   Every op of the reference is cut off from the others and fed with the artifact's tensors, all in one invoke; what is
   left of the difference was made here: rounding, a wrong scale, other weights, a kernel that errs. (Numerical analysis
   calls this the local error.)
@@ -317,7 +317,9 @@ class Injection:
         return {tensor: values[sum_] for tensor, sum_ in self._after.items()}
 
 
-def try_alone(pair: Pair, sources: Sources | Steps, model: SourceModel | None, samples: int) -> tuple[Sums, list[Group]]:
+def try_alone(
+    pair: Pair, sources: Sources | Steps, model: SourceModel | None, samples: int
+) -> tuple[Sums, list[Group]]:
     """Fill in ``alone_db`` and ``alone_texts`` of units of the layers that cost the most.
 
     Returns:
@@ -427,7 +429,9 @@ def describe(pair: Pair, unit: Unit) -> dict[str, Any]:
         row["levels"] = (row["high"] - row["low"]) / scales[0] if scales[0] > 0 else None
         row["saturates"] = row["low"] < least - scales[0] or row["high"] > most + scales[0]
     constants = [t for t in unit.op.inputs if t >= 0 and file.data(0, t) is not None and scales_of(file.tensor(0, t))]
-    row["weights"] = [{"dtype": file.dtype(0, t).lower(), "scales": len(scales_of(file.tensor(0, t)))} for t in constants]
+    row["weights"] = [
+        {"dtype": file.dtype(0, t).lower(), "scales": len(scales_of(file.tensor(0, t)))} for t in constants
+    ]
     return row
 
 
@@ -447,7 +451,9 @@ def layer(name: str) -> str:
 def group_names(names: list[str]) -> list[str]:
     """The layer that each op belongs to, by the name of what it computes: the scope of its `layer` (of litert-torch,
     which names no ops, the layer itself), without the number where it is one of many steps."""
-    scopes = [layer(name) if name.startswith(_TORCH) else layer(name).rpartition("/")[0] or layer(name) for name in names]
+    scopes = [
+        layer(name) if name.startswith(_TORCH) else layer(name).rpartition("/")[0] or layer(name) for name in names
+    ]
     bases = [
         scope if name.startswith(_TORCH) else _NUMBER.sub("", scope) for name, scope in zip(names, scopes, strict=True)
     ]
@@ -470,7 +476,9 @@ class Finding:
         """See `explain`."""
         tried = [row for row in self.rows if row.get("alone_db") is not None]
         return {
-            "named": next((row for row in self.rows if self.named is not None and row["index"] == self.named.tensor), None),
+            "named": next(
+                (row for row in self.rows if self.named is not None and row["index"] == self.named.tensor), None
+            ),
             "worst": sorted(tried, key=lambda row: row["alone_db"]),
             "layers": [
                 {
@@ -520,12 +528,13 @@ def explain(job: Job) -> dict[str, Any]:
     Params: ``model``, ``samples`` (of the inputs, 4). Inputs: ``artifact`` and ``reference`` (folders with
     ``model.tflite``), ``inputs`` (folder of `source.prepare`). Files: ``ops.json``, all rows in execution order:
 
-    - ``place`` (in execution order), ``kind``, ``index``, ``tensor`` and ``layer`` (the output's index and name, and the
-      source's layer in it; an op with several outputs has a row for each),
-      ``shape``, ``dtype``; ``compared``: whether the reference has such a tensor; with it
+    - ``place`` (in execution order), ``kind``, ``index``, ``tensor`` and ``layer`` (the output's index and name, and
+      the source's layer in it; an op with several outputs has a row for each), ``shape``, ``dtype``; ``compared``:
+      whether the reference has such a tensor; with it
     - ``sqnr_db``, ``cosine``, ``max_abs``, ``different`` (share of elements): of its output beside the reference's
     - ``made_db``: SQNR of the error that is made in this op
-    - ``low``, ``high``: the reference's range; ``given``: the artifact's; ``nonfinite``: numbers that are none, of either
+    - ``low``, ``high``: the reference's range; ``given``: the artifact's; ``nonfinite``: numbers that are none, of
+      either
     - ``weights``: of each quantized constant that the op reads ``dtype`` and number of ``scales``
     - ``alone_db``: SQNR of the network's outputs with this op's error alone, ``alone_texts``: how many samples are then
       read otherwise; ``None`` where it was not tried

@@ -70,7 +70,7 @@ class Steps:
         test, step = Runner(condition), Runner(body)
         asked = [int(i) for i in TFLiteFile(condition).graphs[0].inputs]
         answer = int(TFLiteFile(condition).graphs[0].outputs[0])
-        states = []
+        states: list[list[npt.NDArray[Any]]] = []
         state = list(start)
         while len(states) < _MOST_STEPS and bool(
             test(dict(zip(asked, state, strict=True)), [answer])[answer].reshape(-1)[0]

@@ -81,7 +81,6 @@ def compare(job: Job) -> dict[str, Any]:
         ``named``: the row of the first node that makes an error of its own (`BROKEN_DB`), or ``None``; ``worst``: rows
         that make one, in order; ``sqnr_db`` of the last node; ``samples``, ``ops``, ``compared``.
     """
-    import numpy as np
     import onnx
     import onnxruntime
 

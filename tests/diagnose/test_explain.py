@@ -55,10 +55,11 @@ PLANTED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "defect", "place", "kind"), PLANTED, ids=[f"{p[1]}-{p[2]}" for p in PLANTED])
+@pytest.mark.parametrize("planted", PLANTED, ids=[f"{p[1]}-{p[2]}" for p in PLANTED])
 def test_the_planted_op_is_named_first(
-    base: Base, explain: Callable[..., dict[str, Any]], name: str, defect: str, place: int, kind: str
+    base: Base, explain: Callable[..., dict[str, Any]], planted: tuple[str, str, int, str]
 ) -> None:
+    name, defect, place, kind = planted
     facts = explain(plant(base.file(name), defect, place), base.file(FUSED))
     assert (facts["named"]["place"], facts["named"]["kind"]) == (place, kind)
     assert facts["worst"][0]["place"] == place
