@@ -122,10 +122,10 @@ class Trials:
         self._job, self._quantize = job, quantize
         self._model: SourceModel = build(job.params["model"])
         inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
-        self.count = count = min(job.params["samples"], tensors.count(inputs))
-        self._inputs: Tensors = {name: value[:count] for name, value in inputs.items()}
+        self.count: int = min(job.params["samples"], tensors.count(inputs))
+        self._inputs: Tensors = {name: value[: self.count] for name, value in inputs.items()}
         source = tensors.load(job.inputs["source"] / "outputs.npz")
-        texts = tensors.decode(self._model, {name: value[:count] for name, value in source.items()}, [])["texts"]
+        texts = tensors.decode(self._model, {name: value[: self.count] for name, value in source.items()}, [])["texts"]
         if texts is None:
             raise ValueError("the source's own outputs do not decode to text")
         self._texts: list[str] = texts
@@ -197,8 +197,8 @@ def bisect(job: Job) -> dict[str, Any]:
     Params: ``model``, ``mode``, ``quantizer`` (``litert-quantizer`` or ``tf-lite``), ``samples``, ``agreement`` (wanted
     share of texts that are the source's), ``groups`` (``[{"name", "tensors"}]``, the costliest first). Inputs:
     ``reference`` (folder with the float ``model.tflite``), ``saved_model`` (of ``tf-lite``), ``calibration`` and
-    ``inputs`` (folders of `source.prepare`), ``source`` (of `source.predict`). Files: ``model.tflite``, quantized so, and
-    ``recipe.json``, which makes the quantizer do it again.
+    ``inputs`` (folders of `source.prepare`), ``source`` (of `source.predict`). Files: ``model.tflite``, quantized so,
+    and ``recipe.json``, which makes the quantizer do it again.
 
     Returns:
         ``holds``; ``kept``: of the layers that stay float ``name``, ``pattern`` and ``agreement`` without it, the one

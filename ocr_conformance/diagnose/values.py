@@ -3,8 +3,8 @@
 Nodes of ``torch.export``'s program (or of the ONNX file) and tensors of the ``.tflite`` file have no names in common,
 and converters fuse, split and transpose. What they have in common is their numbers: a node is *found* where some tensor
 of the artifact holds the same ones, in whatever order, for every sample. A node is *lost* where neither it nor anything
-that is computed from it in a few steps is found (a recurrent network may come back to the right numbers later). The first lost
-node whose inputs are not lost is where the artifact goes wrong.
+that is computed from it in a few steps is found (a recurrent network may come back to the right numbers later). The
+first lost node whose inputs are not lost is where the artifact goes wrong.
 """
 
 from __future__ import annotations
@@ -259,8 +259,8 @@ def explain(job: Job) -> dict[str, Any]:
 
     Params: ``model``, ``samples``, ``form`` (of a PyTorch network). Inputs: ``artifact`` (folder with
     ``model.tflite``), ``inputs`` (folder of `source.prepare`), ``onnx`` (folder with ``model.onnx``; without it the
-    source is a PyTorch network, and its graph ``torch.export``'s). Files: ``nodes.json``: per node ``name``, ``kind``, ``layer``, ``shape``, ``found`` (op of the
-    artifact whose output holds its numbers, or ``None``).
+    source is a PyTorch network, and its graph ``torch.export``'s). Files: ``nodes.json``: per node ``name``, ``kind``,
+    ``layer``, ``shape``, ``found`` (op of the artifact whose output holds its numbers, or ``None``).
 
     Returns:
         ``named``: of the first lost node ``node``, ``kind``, ``layer``, ``where`` (the source's line), ``shape``;
