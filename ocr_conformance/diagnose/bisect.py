@@ -125,7 +125,7 @@ class Trials:
         self.count: int = min(job.params["samples"], tensors.count(inputs))
         self._inputs: Tensors = {name: value[: self.count] for name, value in inputs.items()}
         source = tensors.load(job.inputs["source"] / "outputs.npz")
-        texts = tensors.decode(self._model, {name: value[: self.count] for name, value in source.items()}, [])["texts"]
+        texts: list[str] | None = tensors.decode(self._model, {name: value[: self.count] for name, value in source.items()}, [])["texts"]
         if texts is None:
             raise ValueError("the source's own outputs do not decode to text")
         self._texts: list[str] = texts
@@ -159,7 +159,7 @@ class Trials:
             return 0.0
         finally:
             path.unlink()
-        texts = tensors.decode(self._model, outputs, [])["texts"]
+        texts: list[str] | None = tensors.decode(self._model, outputs, [])["texts"]
         if texts is None:
             return 0.0
         same = sum(a == b for a, b in zip(self._texts, texts, strict=True))
