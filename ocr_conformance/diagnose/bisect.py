@@ -39,9 +39,10 @@ class Group:
         if self.tensors[0].startswith(_TORCH):
             modules = dict.fromkeys(tensor.partition(";")[0] for tensor in self.tensors)
             return "|".join(f"{re.escape(module)};" for module in modules)
-        scope = re.compile(rf"(^|;){re.escape(self.name)}(_?\d+)?/")
-        if all(scope.search(tensor) for tensor in self.tensors):
-            return scope.pattern
+        for number in ("", r"(_?\d+)?"):  # of the steps of a loop
+            scope = re.compile(rf"(^|;){re.escape(self.name)}{number}/")
+            if all(scope.search(tensor) for tensor in self.tensors):
+                return scope.pattern
         return "|".join(f"^{re.escape(tensor)};" for tensor in self.tensors)
 
 
@@ -125,7 +126,9 @@ class Trials:
         self.count: int = min(job.params["samples"], tensors.count(inputs))
         self._inputs: Tensors = {name: value[: self.count] for name, value in inputs.items()}
         source = tensors.load(job.inputs["source"] / "outputs.npz")
-        texts: list[str] | None = tensors.decode(self._model, {name: value[: self.count] for name, value in source.items()}, [])["texts"]
+        texts: list[str] | None = tensors.decode(
+            self._model, {name: value[: self.count] for name, value in source.items()}, []
+        )["texts"]
         if texts is None:
             raise ValueError("the source's own outputs do not decode to text")
         self._texts: list[str] = texts

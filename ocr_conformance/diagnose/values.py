@@ -246,11 +246,14 @@ def first_lost(nodes: list[Node], matched: dict[int, Tensor]) -> int | None:
             far[place] = 0
         for before in nodes[place].inputs:
             far[before] = min(far[before], far[place] + 1)
+    right = [distance <= FUSED for distance in far]
     for place, node in enumerate(nodes):
         fed = [i for i in node.inputs if nodes[i].fed and nodes[i].prints]
-        able = node.fed and any(each.telling for each in node.prints)
-        if able and far[place] > FUSED and fed and all(far[i] <= FUSED for i in fed):
+        if right[place] or not node.fed or not all(right[i] for i in fed):
+            continue
+        if fed and any(each.telling for each in node.prints):
             return place
+        right[place] = True  # a one-hot, say: nothing is known of it but what it was made from
     return None
 
 
