@@ -210,8 +210,8 @@ def _plan_onnx2tf_direct(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec
 
 
 _SCOPED = {"dynamic_convolutions": "", "ranges": "extremes"}
-"""Options of the scoped recipe in ``int8``: see `ocr_conformance.convert.litert_quantizer.quantize`. An average would clip
-the inputs of ``full-int8``, and 16 bits need none."""
+"""Options of the scoped recipe in ``int8``: see `ocr_conformance.convert.litert_quantizer.quantize`. An average would
+clip the inputs of ``full-int8``, and 16 bits need none."""
 
 ROUTES: dict[str, Route] = {
     route.name: route
