@@ -75,6 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     _cache(judge)
     judge.set_defaults(command=_judge)
 
+    search = commands.add_parser("search", help="the smallest picture that an artifact reads otherwise than its source")
+    search.add_argument("case", help="model[:variant]/route/mode@toolchain, as reports write it")
+    search.add_argument("--examples", type=_count, default=500, metavar="N", help="pictures of each kind (500)")
+    search.add_argument("--seed", type=_seed, default=0, metavar="SEED", help="the same one finds the same (0)")
+    search.add_argument("--replay", action="store_true", help="judge the counterexamples that were kept again, first")
+    search.add_argument("--json", action="store_true", help="the result as JSON")
+    _model_paths(search)
+    _cache(search)
+    search.set_defaults(command=_search)
+
     contract = commands.add_parser("contract", help="a model's contract").add_subparsers(
         required=True, metavar="ACTION"
     )
@@ -127,6 +137,20 @@ def _model_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hooks", type=Path, metavar="FILE", help="a file with pytest_ocr_register, e.g. conftest.py (config is None)"
     )
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+    return int(text)
 
 
 def _size(text: str) -> int:
@@ -250,6 +274,37 @@ def _judge(options: argparse.Namespace) -> int:
             for line in result.details:
                 print(f"{'':28}{line}")
     return int(any(result.verdict in ("failed", "undecided") for result in results.values()))
+
+
+def _search(options: argparse.Namespace) -> int:
+    from ocr_conformance.cases import Case
+    from ocr_conformance.checks import SEARCH
+    from ocr_conformance.conformance import Engine, Settings
+    from ocr_conformance.report.record import finite
+
+    case = Case.parse(options.case)
+    settings = Settings(
+        models=(case.model_id,),
+        modes=(case.mode,),
+        routes=(case.route,),
+        toolchains=(case.toolchain,),
+        checks=(SEARCH,),
+        cache=_cache_folder(options),
+        search=options.examples,
+        search_seed=options.seed,
+        replay=options.replay,
+    )
+    with Engine(settings, _registry(options)) as engine:
+        if case not in engine.cases:
+            raise UserError(f"there is no case {case}: `ocr-conformance list` shows what can be judged")
+        result = engine.judge(case, SEARCH)
+    if options.json:
+        print(json.dumps(finite({"case": str(case), "result": result.to_json()}), indent=2, allow_nan=False))
+    else:
+        print(f"{case}: {result.verdict}: {result.message}")
+        for line in result.details:
+            print(f"  {line}")
+    return int(result.verdict in ("failed", "undecided"))
 
 
 def _contract_update(options: argparse.Namespace) -> int:

@@ -76,6 +76,24 @@ class _Interpreter:
         return (scores / scores.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
+class _Opened:
+    """As `ocr_conformance.runtime.litert.Session`."""
+
+    runtime = "numpy"
+
+    def __init__(self, job: Job) -> None:
+        self.interpreter = _Interpreter(job)
+
+    def __call__(self, sample: Any) -> Any:
+        self.interpreter.state = 0.0
+        return {self.interpreter.output: self.interpreter.invoke(sample["image"])}
+
+
+def open_artifact(job: Job, model: Any, inputs: Any) -> _Opened:
+    """As `ocr_conformance.runtime.litert.open_artifact`."""
+    return _Opened(job)
+
+
 def run(job: Job) -> dict[str, Any]:
     """As `ocr_conformance.runtime.litert.run`."""
     import numpy as np
