@@ -88,8 +88,8 @@ class Recognizer(SourceModel):
     """Characters in class order, without the CTC blank. May be set on an instance, to decode another file's classes."""
     reading: dict[str, Any]
     """A contract's ``[reading]``, where it has one; set on the instance."""
-    longest: int | None = None
-    """The most characters that `decode` gives, where it cuts what it reads."""
+    lengths: tuple[int, int] = (1, 8)
+    """Characters of the shortest and of the longest word that a search draws: as what the network was trained on."""
 
     @abc.abstractmethod
     def decode(self, outputs: Tensors) -> list[str]:

@@ -48,7 +48,13 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         message += f"; {_shown(found)} ({evidence.counterexample})"
     else:
         message += f"; none of {facts['hunted']} more pictures differs"
-    details = [_shown(each, "kept counterexample") + ("" if each["differs"] else ": the same now") for each in replayed]
+    details = []
+    if facts["source_right"] is not None:
+        values.append(Value("source_right", facts["source_right"]))
+        details.append(f"the source reads {facts['source_right']} of the {tried} as they are written")
+    details += [
+        _shown(each, "kept counterexample") + ("" if each["differs"] else ": the same now") for each in replayed
+    ]
     if found is not None:
         details.append(f"its picture: {_how(found['picture'])}")
     data = {

@@ -34,7 +34,7 @@ BACKGROUNDS = ("white", "black", "gradient", "stripes", "blotches")
 """``black``: white ink on black paper; the others are light, with black ink."""
 LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 """What the words of scenes are made of."""
-LONGEST_WORD = 8
+LENGTHS = (1, 8)
 MOST_WORDS = 4
 """In a scene; it may also have none."""
 
@@ -186,24 +186,27 @@ class Space:
 
     Attributes:
         alphabet: the letters of words, in order: the first is the plainest.
-        longest: of a word, letters.
+        lengths: letters of the shortest and of the longest word.
         faces: the plainest first.
         scenes: pictures of any number of words, for a detector, instead of one.
     """
 
     alphabet: str
-    longest: int
+    lengths: tuple[int, int]
     faces: tuple[str, ...]
     scenes: bool
 
     def draw(self, integer: Callable[[int], int]) -> Picture:
         """A picture from ``integer(n)``, one of 0 .. n - 1. What makes it less plain is as often 0 as not."""
 
+        shortest, longest = self.lengths
+
         def some(count: int) -> int:
             return 1 + integer(count - 1) if count > 1 and integer(2) else 0
 
         def word() -> Word:
-            text = "".join(self.alphabet[integer(len(self.alphabet))] for _ in range(1 + integer(self.longest)))
+            length = shortest + integer(longest - shortest + 1)
+            text = "".join(self.alphabet[integer(len(self.alphabet))] for _ in range(length))
             face = self.faces[some(len(self.faces))]
             return Word(text, face, **{name: some(count) for name, count in self._of_word().items()})
 
@@ -216,7 +219,7 @@ class Space:
     @property
     def plain(self) -> Picture:
         """The plainest picture with a word."""
-        return Picture((Word(self.alphabet[0], self.faces[0]),))
+        return Picture((Word(self.alphabet[0] * self.lengths[0], self.faces[0]),))
 
     def cost(self, picture: Picture) -> tuple[Any, ...]:
         """The smaller, the simpler: fewer words, letters, numbers above 0, then smaller ones and earlier letters."""
@@ -236,7 +239,7 @@ class Space:
         for index in range(len(picture.words) if self.scenes else 0):
             yield replace(picture, words=picture.words[:index] + picture.words[index + 1 :])
         for index, word in enumerate(picture.words):
-            for at in range(len(word.text) if len(word.text) > 1 else 0):
+            for at in range(len(word.text) if len(word.text) > self.lengths[0] else 0):
                 yield self._with(picture, index, text=word.text[:at] + word.text[at + 1 :])
         for to in (lambda value: 0, lambda value: value // 2, lambda value: value - 1):
             for name in OF_PICTURE:

@@ -52,6 +52,11 @@ class Reading:
     divergence: float
     margin: float | None
 
+    @property
+    def source_right(self) -> bool:
+        """Whether the source reads what is written, upper and lower case alike."""
+        return isinstance(self.source, str) and self.source.lower() == "".join(self.picture.texts).lower()
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict."""
         return {
@@ -178,10 +183,11 @@ def search(job: Job) -> dict[str, Any]:
     Files: ``counterexample.png``, if there is one.
 
     Returns:
-        ``tried`` and ``disagreements``: of the independent pictures; ``hunted``: pictures that Hypothesis asked for;
-        ``stopped``: time was up before it had them all, ``seconds`` is what it had; ``replayed`` and
-        ``counterexample``: see `Reading.to_json`; the latter is the simplest one and may be ``None``, ``shrunk`` says
-        that no picture that is one step simpler differs; ``faces``, ``letters`` and ``longest`` of the words;
+        ``tried`` and ``disagreements``: of the independent pictures; ``source_right``: how many of their words the
+        source reads as they are written, upper and lower case alike (``None`` of scenes); ``hunted``: pictures that
+        Hypothesis asked for; ``stopped``: time was up before it had them all, ``seconds`` is what it had; ``replayed``
+        and ``counterexample``: see `Reading.to_json`; the latter is the simplest one and may be ``None``, ``shrunk``
+        says that no picture that is one step simpler differs; ``faces``, ``letters`` and ``lengths`` of the words;
         ``runtime``, ``versions``. Where the artifact does not open beside the source only ``unopened``, why.
 
     Raises:
@@ -203,9 +209,10 @@ def search(job: Job) -> dict[str, Any]:
     for _ in range(2):  # the first time a framework has more to do
         pair.read_all([space.plain])
     examples: int = job.params["examples"]
-    tried, found = _sample(pair, space, job.params["seed"], examples, began + _SAMPLING_ENDS * seconds)
-    disagreements = len(found)
-    found += [reading for reading in replayed if reading.differs]
+    sampled = _sample(pair, space, job.params["seed"], examples, began + _SAMPLING_ENDS * seconds)
+    tried = len(sampled)
+    disagreements = [reading for reading in sampled if reading.differs]
+    found = disagreements + [reading for reading in replayed if reading.differs]
     hunted, complete, hunted_down = _hunt(pair, space, job.params["seed"], examples, began + _HUNT_ENDS * seconds)
     found += hunted_down
     smallest, shrunk = None, False
@@ -214,7 +221,8 @@ def search(job: Job) -> dict[str, Any]:
         render.render(smallest.picture, scene=space.scenes).save(job.out / COUNTEREXAMPLE)
     return {
         "tried": tried,
-        "disagreements": disagreements,
+        "disagreements": len(disagreements),
+        "source_right": None if space.scenes else sum(reading.source_right for reading in sampled),
         "hunted": hunted,
         "stopped": tried < examples or not complete,
         "seconds": seconds,
@@ -222,7 +230,7 @@ def search(job: Job) -> dict[str, Any]:
         "counterexample": None if smallest is None else {**smallest.to_json(), "shrunk": shrunk},
         "faces": list(space.faces),
         "letters": space.alphabet,
-        "longest": space.longest,
+        "lengths": list(space.lengths),
         "runtime": artifact.runtime,
         "versions": versions(),
     }
@@ -231,31 +239,30 @@ def search(job: Job) -> dict[str, Any]:
 def _space(model: SourceModel) -> Space:
     faces = render.faces()
     if isinstance(model, Detector):
-        return Space(render.drawable(render.LETTERS, faces), render.LONGEST_WORD, faces, True)
+        return Space(render.drawable(render.LETTERS, faces), render.LENGTHS, faces, True)
     assert isinstance(model, Recognizer)
     letters = render.drawable(model.alphabet, faces)
     if not letters:
         raise ValueError(f"none of the alphabet {model.alphabet!r} can be drawn in {', '.join(faces)}")
-    return Space(letters, min(model.longest or render.LONGEST_WORD, render.LONGEST_WORD), faces, False)
+    return Space(letters, model.lengths, faces, False)
 
 
-def _sample(pair: _Pair, space: Space, seed: int, examples: int, until: float) -> tuple[int, list[Reading]]:
-    """Independent pictures: how many there was time for, and which of them differ."""
+def _sample(pair: _Pair, space: Space, seed: int, examples: int, until: float) -> list[Reading]:
+    """Independent pictures, as many as there is time for."""
     import numpy as np
 
     generator = np.random.Generator(np.random.PCG64(seed))
     batch = SCENES if space.scenes else BATCH
-    tried, found = 0, []
-    while tried < examples:
+    readings: list[Reading] = []
+    while len(readings) < examples:
         # A shorter batch only where time is up: how many are read at once can change a source's last bits.
         room = int(max(0.0, until - time.monotonic()) / max(pair.seconds, 1e-6))
-        count = min(batch, examples - tried, room)
+        count = min(batch, examples - len(readings), room)
         if not count:
             break
         pictures = [space.draw(lambda number: int(generator.integers(number))) for _ in range(count)]
-        found += [reading for reading in pair.read_all(pictures) if reading.differs]
-        tried += count
-    return tried, found
+        readings += pair.read_all(pictures)
+    return readings
 
 
 def _hunt(pair: _Pair, space: Space, seed: int, examples: int, until: float) -> tuple[int, bool, list[Reading]]:
