@@ -143,11 +143,13 @@ def differ(source: Any, artifact: Any) -> bool:
 
 
 def divergence(expected: Tensors, given: Tensors) -> float:
-    """Largest absolute difference over the largest magnitude, of the worst output; infinite where it is no number."""
+    """Largest absolute difference over the largest magnitude, of the worst output; infinite where that says nothing."""
     import numpy as np
 
     worst = 0.0
     for name, reference in expected.items():
+        if given[name].shape != reference.shape:
+            return float("inf")
         scale = float(np.abs(reference).max()) or 1.0
         gap = float(np.abs(reference.astype(np.float64) - given[name]).max()) / scale
         worst = max(worst, gap) if np.isfinite(gap) else float("inf")
