@@ -29,6 +29,7 @@ BATCH = 32
 SCENES = 4
 SAME_BOX = 0.5
 """Intersection over union from which two boxes are one."""
+_STARTS = 8
 _MOST_STEPS = 2000
 _SAMPLING_ENDS, _HUNT_ENDS = 0.5, 0.85
 """Shares of the time."""
@@ -216,7 +217,8 @@ def search(job: Job) -> dict[str, Any]:
     disagreements = [reading for reading in sampled if reading.differs]
     found = disagreements + [reading for reading in replayed if reading.differs]
     hunted, complete, hunted_down = _hunt(pair, space, job.params["seed"], examples, began + _HUNT_ENDS * seconds)
-    found += hunted_down
+    if hunted_down:  # of what Hypothesis went through only where it has got to
+        found.append(min(hunted_down, key=lambda reading: space.cost(reading.picture)))
     smallest, shrunk = None, False
     if found:
         smallest, shrunk = _simplify(pair, space, found, began + seconds)
@@ -317,24 +319,34 @@ def _hunt(pair: _Pair, space: Space, seed: int, examples: int, until: float) -> 
 
 
 def _simplify(pair: _Pair, space: Space, found: Iterable[Reading], until: float) -> tuple[Reading, bool]:
-    """The simplest of these, step by step made simpler; whether it came to an end.
+    """The simplest that the plainest of these can be made, step by step; whether all steps were tried.
 
-    Hypothesis shrinks what it has found itself; this ends what it has begun, and shrinks what others found.
+    Hypothesis shrinks what it has found; this also shrinks what others found, and goes on where it gave up. Several
+    are begun with, because a single one may end where no single step is simpler, though it is far from plain.
     """
-    ordered = sorted(found, key=lambda reading: space.cost(reading.picture))
+    ordered = sorted(
+        {reading.picture: reading for reading in found}.values(), key=lambda each: space.cost(each.picture)
+    )
     # One that was read among others may differ by a last bit that it does not have alone.
-    smallest = next((reading for reading in ordered if pair.read(reading.picture).differs), None)
-    if smallest is None:
+    starts = [pair.read(reading.picture) for reading in ordered[:_STARTS]]
+    ends = [_descend(pair, space, start, until) for start in starts if start.differs]
+    if not ends:
         return ordered[0], False
+    smallest, _ = min(ends, key=lambda end: space.cost(end[0].picture))
+    return smallest, all(complete for _, complete in ends)
+
+
+def _descend(pair: _Pair, space: Space, start: Reading, until: float) -> tuple[Reading, bool]:
+    """From a counterexample to simpler ones, until no step is left; whether it came to that end."""
     steps = 0
     while True:
-        for picture in space.simpler(smallest.picture):
+        for picture in space.simpler(start.picture):
             steps += 1
             if steps > _MOST_STEPS or time.monotonic() > until:
-                return smallest, False
+                return start, False
             reading = pair.read(picture)
             if reading.differs:
-                smallest = reading
+                start = reading
                 break
         else:
-            return smallest, True
+            return start, True

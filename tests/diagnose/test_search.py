@@ -192,6 +192,13 @@ def test_the_simplest_of_several_is_taken() -> None:
     assert smallest.picture == plainer
 
 
+def test_a_dead_end_is_left_for_a_plainer_one() -> None:
+    stuck = Picture((Word("a", "DejaVuSans"),), contrast=7, blur=5)  # differs only just so
+    other = Picture((Word("dab", "DejaVuSans", weight=1),), background=2)
+    smallest, shrunk = simplify(Pair(lambda picture: picture == stuck or picture.background == 2), stuck, other)
+    assert (smallest.picture, shrunk) == (Picture((Word("a", "DejaVuSans"),), background=2), True)
+
+
 def test_one_that_does_not_differ_alone_stays_as_it_is() -> None:
     smallest, shrunk = simplify(Pair(lambda picture: False), ODD)
     assert (smallest.picture, shrunk) == (ODD, False)
