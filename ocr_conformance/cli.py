@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--examples", type=_count, default=500, metavar="N", help="pictures of each kind (500)")
     search.add_argument("--seed", type=_seed, default=0, metavar="SEED", help="the same one finds the same (0)")
     search.add_argument("--replay", action="store_true", help="judge the counterexamples that were kept again, first")
+    search.add_argument("--timeout", type=_count, default=900, metavar="SECONDS", help="wall time of one job (900)")
     search.add_argument("--json", action="store_true", help="the result as JSON")
     _model_paths(search)
     _cache(search)
@@ -293,15 +294,19 @@ def _search(options: argparse.Namespace) -> int:
         search=options.examples,
         search_seed=options.seed,
         replay=options.replay,
+        timeout=options.timeout,
     )
     with Engine(settings, _registry(options)) as engine:
-        if case not in engine.cases:
+        found = [each for each in engine.cases if each.variant == case.variant]
+        if not found:
             raise UserError(f"there is no case {case}: `ocr-conformance list` shows what can be judged")
+        case = found[0]  # its toolchain may be given as `here`
+        engine.plan(case)  # what is wrong with kept counterexamples is the user's to mend
         result = engine.judge(case, SEARCH)
     if options.json:
         print(json.dumps(finite({"case": str(case), "result": result.to_json()}), indent=2, allow_nan=False))
     else:
-        print(f"{case}: {result.verdict}: {result.message}")
+        print(f"{case}: {result.verdict}: {_in_our_words(result.message)}")
         for line in result.details:
             print(f"  {line}")
     return int(result.verdict in ("failed", "undecided"))
