@@ -50,8 +50,9 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         message += f"; none of {facts['hunted']} more pictures differs"
     details = []
     if facts["source_right"] is not None:
-        values.append(Value("source_right", facts["source_right"]))
-        details.append(f"the source reads {facts['source_right']} of the {tried} as they are written")
+        right, lost = facts["source_right"], facts["lost"]
+        values += [Value("source_right", right), Value("lost", lost)]
+        details.append(f"the source reads {right} of the {tried} as they are written; {lost} of these differ")
     details += [
         _shown(each, "kept counterexample") + ("" if each["differs"] else ": the same now") for each in replayed
     ]

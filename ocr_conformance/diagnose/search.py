@@ -187,11 +187,12 @@ def search(job: Job) -> dict[str, Any]:
 
     Returns:
         ``tried`` and ``disagreements``: of the independent pictures; ``source_right``: how many of their words the
-        source reads as they are written, upper and lower case alike (``None`` of scenes); ``hunted``: pictures that
-        Hypothesis asked for; ``stopped``: time was up before it had them all, ``seconds`` is what it had; ``replayed``
-        and ``counterexample``: see `Reading.to_json`; the latter is the simplest one and may be ``None``, ``shrunk``
-        says that no picture that is one step simpler differs; ``faces``, ``letters`` and ``lengths`` of the words;
-        ``runtime``, ``versions``. Where the artifact does not open beside the source only ``unopened``, why.
+        source reads as they are written, upper and lower case alike, and ``lost``: how many of those differ (``None``
+        of scenes); ``hunted``: pictures that Hypothesis asked for; ``stopped``: time was up before it had them all,
+        ``seconds`` is what it had; ``replayed`` and ``counterexample``: see `Reading.to_json`; the latter is the
+        simplest one and may be ``None``, ``shrunk`` says that no picture that is one step simpler differs; ``faces``,
+        ``letters`` and ``lengths`` of the words; ``runtime``, ``versions``. Where the artifact does not open beside the
+        source only ``unopened``, why.
 
     Raises:
         ValueError: a face of a kept picture is not here, no letter of the alphabet can be drawn, or see `_Pair`.
@@ -208,11 +209,13 @@ def search(job: Job) -> dict[str, Any]:
     except (ValueError, RuntimeError, ImportError) as error:
         return {"unopened": f"{type(error).__name__}: {error}", "versions": versions()}
     pair = _Pair(job, model, space, artifact)
-    replayed = [pair.read(Picture.from_json(kept)) for kept in job.params["replay"]]
+    until = began + _SAMPLING_ENDS * seconds
+    replay = [Picture.from_json(kept) for kept in job.params["replay"]]
+    replayed = [pair.read(picture) for picture in replay if time.monotonic() < until]
     for _ in range(2):  # the first time a framework has more to do
         pair.read_all([space.plain])
     examples: int = job.params["examples"]
-    sampled = _sample(pair, space, job.params["seed"], examples, began + _SAMPLING_ENDS * seconds)
+    sampled = _sample(pair, space, job.params["seed"], examples, until)
     tried = len(sampled)
     disagreements = [reading for reading in sampled if reading.differs]
     found = disagreements + [reading for reading in replayed if reading.differs]
@@ -227,8 +230,9 @@ def search(job: Job) -> dict[str, Any]:
         "tried": tried,
         "disagreements": len(disagreements),
         "source_right": None if space.scenes else sum(reading.source_right for reading in sampled),
+        "lost": None if space.scenes else sum(reading.source_right for reading in disagreements),
         "hunted": hunted,
-        "stopped": tried < examples or not complete,
+        "stopped": len(replayed) < len(replay) or tried < examples or not complete,
         "seconds": seconds,
         "replayed": [reading.to_json() for reading in replayed],
         "counterexample": None if smallest is None else {**smallest.to_json(), "shrunk": shrunk},

@@ -28,6 +28,7 @@ def evidence(tried: int = 500, disagreements: int = 3, **facts: Any) -> Evidence
         "replayed": [],
         "counterexample": None,
         "source_right": 61,
+        "lost": 2,
         "runtime": "litert",
         **facts,
     }
@@ -70,7 +71,7 @@ def test_the_message_has_rate_interval_limit_and_picture() -> None:
         'disagreement 3 of 500 (0.12 - 1.74 %), limit 10 %; smallest counterexample "ab" read "ab" / "a" (/kept/1.png)'
     )
     assert result.details == (
-        "the source reads 61 of the 500 as they are written",
+        "the source reads 61 of the 500 as they are written; 2 of these differ",
         'its picture: blur 2, "ab" in DejaVuSans rotation 3',
     )
     assert result.data["counterexample"]["file"] == "/kept/1.png"
