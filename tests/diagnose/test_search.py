@@ -164,8 +164,15 @@ def test_margin_is_of_the_frame_that_is_least_sure() -> None:
 class Pair:
     """Stands in for a source and its artifact that differ where ``differs`` says so."""
 
+    seconds = 1e-4
+
     def __init__(self, differs: Callable[[Picture], bool]) -> None:
         self.differs = differs
+        self.batches: list[int] = []
+
+    def read_all(self, pictures: list[Picture]) -> list[search.Reading]:
+        self.batches.append(len(pictures))
+        return [self.read(picture) for picture in pictures]
 
     def read(self, picture: Picture) -> search.Reading:
         return search.Reading(picture, "a", "b", self.differs(picture), 0.0, None)
@@ -207,3 +214,21 @@ def test_one_that_does_not_differ_alone_stays_as_it_is() -> None:
 def test_without_time_nothing_is_simplified() -> None:
     smallest, shrunk = simplify(Pair(lambda picture: True), ODD, seconds=-1)
     assert (smallest.picture, shrunk) == (ODD, False)
+
+
+def sample(seed: int, *, examples: int = 70, seconds: float = 60.0) -> tuple[list[Picture], list[int]]:
+    pair = Pair(lambda picture: False)
+    readings = search._sample(cast(Any, pair), SPACE, seed, examples, time.monotonic() + seconds)
+    return [reading.picture for reading in readings], pair.batches
+
+
+def test_independent_pictures_come_from_the_seed_in_batches() -> None:
+    pictures, batches = sample(3)
+    assert (len(set(pictures)), batches) == (70, [32, 32, 6])
+    assert pictures == sample(3)[0]
+    assert pictures[:40] == sample(3, examples=40)[0]
+    assert not set(pictures) & set(sample(4)[0])
+
+
+def test_without_time_nothing_is_drawn() -> None:
+    assert sample(3, seconds=-1) == ([], [])
