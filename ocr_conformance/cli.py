@@ -90,6 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     _of_a_case(explain)
     explain.set_defaults(command=_explain)
 
+    search = commands.add_parser("search", help="the smallest picture that an artifact reads otherwise than its source")
+    search.add_argument("case", help="model[:variant]/route/mode@toolchain, as reports write it")
+    search.add_argument("--examples", type=_count, default=500, metavar="N", help="pictures of each kind (500)")
+    search.add_argument("--seed", type=_seed, default=0, metavar="SEED", help="the same one finds the same (0)")
+    search.add_argument("--replay", action="store_true", help="judge the counterexamples that were kept again, first")
+    search.add_argument("--timeout", type=_count, default=900, metavar="SECONDS", help="wall time of one job (900)")
+    search.add_argument("--json", action="store_true", help="the result as JSON")
+    _of_a_case(search)
+    search.set_defaults(command=_search)
+
     contract = commands.add_parser("contract", help="a model's contract").add_subparsers(
         required=True, metavar="ACTION"
     )
@@ -151,6 +161,20 @@ def _model_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hooks", type=Path, metavar="FILE", help="a file with pytest_ocr_register, e.g. conftest.py (config is None)"
     )
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+    return int(text)
 
 
 def _size(text: str) -> int:
@@ -286,8 +310,8 @@ def _judge(options: argparse.Namespace) -> int:
     return int(any(result.verdict in ("failed", "undecided") for result in results.values()))
 
 
-def _engine_of_case(options: argparse.Namespace) -> tuple[Any, Any]:
-    """An engine that plans nothing but one case, and that case.
+def _engine_of_case(options: argparse.Namespace, **more: Any) -> tuple[Any, Any]:
+    """An engine for one case, and that case; ``more`` are further settings.
 
     Raises:
         UserError: it is no case, or none of this machine's.
@@ -304,12 +328,15 @@ def _engine_of_case(options: argparse.Namespace) -> tuple[Any, Any]:
         images=options.images,
         calibration=options.calibration,
         cache=_cache_folder(options),
+        **more,
     )
     engine = Engine(settings, _registry(options))
-    if case not in engine.cases:
-        known = ", ".join(str(each) for each in engine.cases[:3]) or "none"
-        raise UserError(f"{case} is no case here; of this model, route and toolchain there are: {known}")
-    return engine, case
+    of_model = [each for each in engine.cases if each.variant == case.variant]
+    found = [each for each in of_model if each.mode == case.mode]  # its toolchain may be given as `here`
+    if not found:
+        known = ", ".join(map(str, of_model[:3])) or "none"
+        raise UserError(f"there is no case {case}; of this model, route and toolchain there are: {known}")
+    return engine, found[0]
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -320,17 +347,16 @@ def _explain(options: argparse.Namespace) -> int:
         raise UserError("explain: --agreement and --recipe belong to --bisect")
     if options.bisect and (options.output or options.all):
         raise UserError("explain: --output and --all show what explain finds; run it without --bisect")
+    for path in options.output:
+        views.check_suffix(path)
+    engine, case = _engine_of_case(options)
     if options.bisect:
-        engine, case = _engine_of_case(options)
         with engine:
             bisected = bisect(engine, case, agreement=options.agreement)
             if options.recipe is not None:
                 views.write_recipe(bisected, options.recipe)
         print(views.bisection(bisected, options.recipe))
         return 0
-    for path in options.output:
-        views.check_suffix(path)
-    engine, case = _engine_of_case(options)
     with engine:
         found = explain(engine, case)
     print(views.text(found, every=options.all, width=_width()), end="")
@@ -338,6 +364,29 @@ def _explain(options: argparse.Namespace) -> int:
         views.write(found, path)
         print(f"wrote {path}")
     return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from ocr_conformance.checks import SEARCH
+    from ocr_conformance.report.record import finite
+
+    engine, case = _engine_of_case(
+        options,
+        search=options.examples,
+        search_seed=options.seed,
+        replay=options.replay,
+        timeout=options.timeout,
+    )
+    with engine:
+        engine.plan(case)  # what is wrong with kept counterexamples is the user's to mend
+        result = engine.judge(case, SEARCH)
+    if options.json:
+        print(json.dumps(finite({"case": str(case), "result": result.to_json()}), indent=2, allow_nan=False))
+    else:
+        print(f"{case}: {result.verdict}: {_in_our_words(result.message)}")
+        for line in result.details:
+            print(f"  {line}")
+    return int(result.verdict in ("failed", "undecided"))
 
 
 def _contract_update(options: argparse.Namespace) -> int:
