@@ -83,14 +83,29 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, action="append", default=[], metavar="FILE",
         help="write the whole table (.json, .csv) or a plot of SQNR over depth (.png, .svg); repeatable",
     )  # fmt: skip
+    explain.add_argument(
+        "--bisect", action="store_true", help="find which layers must stay float for the contract's text agreement"
+    )
+    explain.add_argument("--agreement", type=_share, metavar="SHARE", help="with --bisect: wanted instead, e.g. 0.98")
+    explain.add_argument("--recipe", type=Path, metavar="FILE", help="with --bisect: write the quantizer's recipe")
     _of_a_case(explain)
     explain.set_defaults(command=_explain)
 
     repro = commands.add_parser("repro", help="write a folder that shows a case's defect without us, to send upstream")
-    repro.add_argument("case", help="model[:variant]/route/mode@toolchain, as in every report")
+    repro.add_argument("case", help="model[:variant]/route/mode@toolchain, as reports write it")
     repro.add_argument("--output", type=Path, metavar="DIR", help="the folder, not there or empty (repro-CASE)")
     _of_a_case(repro)
     repro.set_defaults(command=_repro)
+
+    search = commands.add_parser("search", help="the smallest picture that an artifact reads otherwise than its source")
+    search.add_argument("case", help="model[:variant]/route/mode@toolchain, as reports write it")
+    search.add_argument("--examples", type=_count, default=500, metavar="N", help="pictures of each kind (500)")
+    search.add_argument("--seed", type=_seed, default=0, metavar="SEED", help="the same one finds the same (0)")
+    search.add_argument("--replay", action="store_true", help="judge the counterexamples that were kept again, first")
+    search.add_argument("--timeout", type=_count, default=900, metavar="SECONDS", help="wall time of one job (900)")
+    search.add_argument("--json", action="store_true", help="the result as JSON")
+    _of_a_case(search)
+    search.set_defaults(command=_search)
 
     contract = commands.add_parser("contract", help="a model's contract").add_subparsers(
         required=True, metavar="ACTION"
@@ -155,12 +170,36 @@ def _model_paths(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+    return int(text)
+
+
 def _size(text: str) -> int:
     units = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
     try:
         return int(_not_negative(text[:-2]) * units[text[-2:].upper()])
     except (KeyError, ValueError):
         raise argparse.ArgumentTypeError(f"{text!r} is no size: expected a number and KB, MB or GB, e.g. 2GB") from None
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share above 0 and at most 1")
+    return number
 
 
 def _days(text: str) -> float:
@@ -278,8 +317,8 @@ def _judge(options: argparse.Namespace) -> int:
     return int(any(result.verdict in ("failed", "undecided") for result in results.values()))
 
 
-def _engine_of_case(options: argparse.Namespace) -> tuple[Any, Any]:
-    """An engine that plans nothing but one case, and that case.
+def _engine_of_case(options: argparse.Namespace, **more: Any) -> tuple[Any, Any]:
+    """An engine for one case, and that case; ``more`` are further settings.
 
     Raises:
         UserError: it is no case, or none of this machine's.
@@ -296,21 +335,35 @@ def _engine_of_case(options: argparse.Namespace) -> tuple[Any, Any]:
         images=options.images,
         calibration=options.calibration,
         cache=_cache_folder(options),
+        **more,
     )
     engine = Engine(settings, _registry(options))
-    if case not in engine.cases:
-        known = ", ".join(str(each) for each in engine.cases[:3]) or "none"
-        raise UserError(f"{case} is no case here; of this model, route and toolchain there are: {known}")
-    return engine, case
+    of_model = [each for each in engine.cases if each.variant == case.variant]
+    found = [each for each in of_model if each.mode == case.mode]  # its toolchain may be given as `here`
+    if not found:
+        known = ", ".join(map(str, of_model[:3])) or "none"
+        raise UserError(f"there is no case {case}; of this model, route and toolchain there are: {known}")
+    return engine, found[0]
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from ocr_conformance.explanation import explain
+    from ocr_conformance.explanation import bisect, explain
     from ocr_conformance.report import explanation as views
 
+    if not options.bisect and (options.agreement is not None or options.recipe is not None):
+        raise UserError("explain: --agreement and --recipe belong to --bisect")
+    if options.bisect and (options.output or options.all):
+        raise UserError("explain: --output and --all show what explain finds; run it without --bisect")
     for path in options.output:
         views.check_suffix(path)
     engine, case = _engine_of_case(options)
+    if options.bisect:
+        with engine:
+            bisected = bisect(engine, case, agreement=options.agreement)
+            if options.recipe is not None:
+                views.write_recipe(bisected, options.recipe)
+        print(views.bisection(bisected, options.recipe))
+        return 0
     with engine:
         found = explain(engine, case)
     print(views.text(found, every=options.all, width=_width()), end="")
@@ -329,6 +382,29 @@ def _repro(options: argparse.Namespace) -> int:
         repro.write(engine, case, folder)
     print(f"wrote {folder}: python {folder / repro.SCRIPT}")
     return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from ocr_conformance.checks import SEARCH
+    from ocr_conformance.report.record import finite
+
+    engine, case = _engine_of_case(
+        options,
+        search=options.examples,
+        search_seed=options.seed,
+        replay=options.replay,
+        timeout=options.timeout,
+    )
+    with engine:
+        engine.plan(case)  # what is wrong with kept counterexamples is the user's to mend
+        result = engine.judge(case, SEARCH)
+    if options.json:
+        print(json.dumps(finite({"case": str(case), "result": result.to_json()}), indent=2, allow_nan=False))
+    else:
+        print(f"{case}: {result.verdict}: {_in_our_words(result.message)}")
+        for line in result.details:
+            print(f"  {line}")
+    return int(result.verdict in ("failed", "undecided"))
 
 
 def _contract_update(options: argparse.Namespace) -> int:

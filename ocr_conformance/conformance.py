@@ -25,6 +25,7 @@ from ocr_conformance.cases import MODES, Case, is_glob, matches, model_id
 from ocr_conformance.claims import apply_claims
 from ocr_conformance.contract import Description, Limits, Unsupported
 from ocr_conformance.convert import HopSpec, Route
+from ocr_conformance.diagnose.search import COUNTEREXAMPLE
 from ocr_conformance.errors import UserError
 from ocr_conformance.evidence import Evidence, Hop, Outcome
 from ocr_conformance.images import ImageSet
@@ -38,7 +39,8 @@ from ocr_conformance.toolchain import Toolchain
 
 _PACKAGE = Path(__file__).resolve().parent
 _WORKER_PARTS = (
-    "__init__.py", "cases.py", "errors.py", "job.py", "model.py", "worker.py", "convert", "diagnose", "inspect", "runtime",
+    "__init__.py", "cases.py", "errors.py", "job.py", "model.py", "polygons.py", "worker.py", "convert", "diagnose",
+    "inspect", "runtime",
 )  # fmt: skip
 """What a job's process may see of us: exactly this is copied to its path, and its hash is part of every key."""
 
@@ -48,6 +50,14 @@ CALIBRATION_SAMPLES = 100
 LATENCY = {"with_source": True, "budget_seconds": 3.0, "spread": 0.05}
 """How long a case's invokes are timed: until the ratio is known to 5 %, 3 seconds at most. The machine stands still
 meanwhile, so this bounds what latency adds to a run."""
+
+EXPLAINED = ("tensors", "text", "boxes")
+"""Checks under which, when they fail, a line says which op did it."""
+SEARCH_REQUIRES = ("hypothesis>=6.100", "pillow>=10.1")
+"""What a search needs in a toolchain beside the source and a runtime; of a detector also `SCENE_SEARCH_REQUIRES`."""
+SCENE_SEARCH_REQUIRES = ("scipy", "shapely")
+SEARCH_SHARE = 0.8
+"""Of a job's time limit, what a search plans with: its last pictures, and loading the network, take theirs as well."""
 
 DEFAULT_TIMEOUT = 900.0
 DEFAULT_MEMORY = 9 * 2**30
@@ -84,6 +94,13 @@ class Settings:
     memory: int = DEFAULT_MEMORY
     artifacts: Path | None = None
     pictures: Path | None = None
+    explain: bool = True
+    """Look for the op that did it when a check of `EXPLAINED` fails: a minute or two a case."""
+    search: int | None = None
+    """Pictures of each kind that a search for counterexamples draws; ``None``: no search."""
+    search_seed: int = 0
+    replay: bool = False
+    """Judge the counterexamples that were kept again, before the search."""
     own_only: bool = False
     """Without a model pattern: the user's own models, not the built-in ones."""
 
@@ -168,6 +185,9 @@ class Plan:
     latency: Callable[[Task | None], Task] | None = None
     """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
     twin: Task | None = None
+    search: Task | None = None
+    no_search: str = ""
+    """Why there is no search although one was asked for."""
     parts: tuple[tuple[Engine, Plan], ...] = ()
     """Of a pipeline: its detector's plan and its recognizer's, each with the engine that judges it. ``inputs``,
     ``predict`` and ``run`` are the detector's."""
@@ -207,6 +227,11 @@ class Engine:
             raise UserError(f"--ocr-samples {settings.samples}: expected at least 1 image")
         if settings.threads < 1:
             raise UserError(f"--ocr-threads {settings.threads}: expected at least 1 thread")
+        if settings.search is not None and settings.search < 1:
+            raise UserError(f"--ocr-search {settings.search}: expected at least 1 picture")
+        if settings.search is None and (settings.replay or checks.SEARCH in settings.checks):
+            option = "--ocr-replay" if settings.replay else f"--ocr-check {checks.SEARCH}"
+            raise UserError(f"{option}: no search was asked for: add --ocr-search N")
         for option, folder in (("artifacts", settings.artifacts), ("pictures", settings.pictures)):
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise UserError(f"--ocr-{option} {folder}: expected a folder, this is a file")
@@ -339,6 +364,7 @@ class Engine:
             if model.kind in check.kinds
             and matches(check.name, self.settings.checks)
             and ("twin" not in check.needs or model.twin is not None)
+            and (check.name != checks.SEARCH or self.settings.search is not None)
         ]
 
     def stale_claims(self) -> list[Unsupported]:
@@ -400,7 +426,13 @@ class Engine:
         """
         pair = pipelines.parts(self.registry, variant)
         same = replace(
-            self.settings, models=tuple(pipelines.model_id(part) for part in pair), modes=(), routes=(), checks=()
+            self.settings,
+            models=tuple(pipelines.model_id(part) for part in pair),
+            modes=(),
+            routes=(),
+            checks=(),
+            search=None,
+            replay=False,
         )
         own = replace(same, images=None, calibration=None)
         engines = [Engine(each, self.registry, slots=self.slots, whole=self) for each in (same, own)]
@@ -565,6 +597,8 @@ class Engine:
             run=detector.run,
             parts=tuple(plans),
             words=words,
+            no_search="a pipeline is not searched as a whole: search its parts, "
+            + " and ".join(f"--ocr-model {part.source.model_id}" for _, part in plans),
         )
 
     def _twin(self, source: Source, chain: Toolchain) -> Task | None:
@@ -641,7 +675,7 @@ class Engine:
             )  # fmt: skip
 
         inspect = format_.inspect and maker.job(chain, format_.inspect, f"look into {case}", {}, {"artifact": artifact})
-        return Plan(
+        plan = Plan(
             case,
             source,
             chain,
@@ -657,6 +691,96 @@ class Engine:
             product=format_.file,
             format=last.produces,
         )
+        return self._with_search(plan, maker)
+
+    def _with_search(self, plan: Plan, maker: TaskMaker) -> Plan:
+        """The plan with the task that searches for a counterexample, where the source lives; or with why there is none.
+
+        Raises:
+            _Missing: the source cannot be run here.
+            UserError: a kept counterexample is none.
+        """
+        settings, case, source, chain = self.settings, plan.case, plan.source, plan.chain
+        if settings.search is None:
+            return plan
+        format_ = self.registry.formats[plan.format]
+        if format_.open is None:
+            return replace(
+                plan, no_search=f"{format_.file} cannot be opened beside the source: its format has no `open`"
+            )
+        detector = source.description.kind == "detector"
+        needs = (*source.description.requires, *SEARCH_REQUIRES, *(SCENE_SEARCH_REQUIRES if detector else ()))
+        options = [(*needs, runtime) for runtime in format_.runtimes] or [needs]
+        every = (chain, *self.chains, *toolchain.available())
+        home = next((other for other in every if any(toolchain.can_run(other, each) for each in options)), None)
+        if home is None:
+            there = self.place(chain, source.description.requires)
+            return replace(plan, no_search=toolchain.lacking(there, options[0]))
+        function, identity = self._function(format_.open)
+        params = {
+            "threads": settings.threads,
+            "examples": settings.search,
+            "seed": settings.search_seed,
+            "seconds": SEARCH_SHARE * settings.timeout,
+            "replay": [picture for _, picture in self.kept(case)] if settings.replay else [],
+        }
+        after = {"run": plan.run} if plan.run is not None else {}  # what does not run is not searched
+        task = maker.job(
+            home, "ocr_conformance.diagnose.search:search", f"search of {case}", {**params, "open": function},
+            {"artifact": plan.artifact, **after}, known={**params, "open": identity},
+        )  # fmt: skip
+        return replace(plan, search=task)
+
+    def _counterexamples(self, case: Case) -> Path:
+        """Where those of a case are kept, from run to run."""
+        return self.settings.cache.absolute() / "counterexamples" / str(case).replace(":", ".")
+
+    def kept(self, case: Case) -> list[tuple[Path, dict[str, Any]]]:
+        """The counterexamples of a case that were kept: each one's file and picture, in the order of their names.
+
+        Raises:
+            UserError: a file there is no counterexample.
+        """
+        from ocr_conformance.diagnose.render import Picture
+
+        found = []
+        for path in sorted(self._counterexamples(case).glob("*.json")):
+            try:
+                known = json.loads(path.read_text(encoding="utf-8"))
+                picture = Picture.from_json(known["picture"] if isinstance(known, dict) else None)
+                if self.registry.models[case.model].contract.model.kind == "recognizer" and len(picture.words) != 1:
+                    raise ValueError("expected one word: the model is a recognizer")
+            except (OSError, ValueError, KeyError) as error:
+                reason = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+                raise UserError(
+                    f"--ocr-replay: {path} is no counterexample ({reason}): mend it, or delete it with its picture"
+                ) from None
+            found.append((path, picture.to_json()))
+        return found
+
+    def _keep(self, plan: Plan, search: Outcome) -> Path | None:
+        """Keep the counterexample that a search has found, picture and readings; each file appears whole.
+
+        Returns:
+            The picture; ``None`` where there is none.
+
+        Raises:
+            CacheError: it cannot be written.
+        """
+        found = search.facts.get("counterexample")
+        if found is None or search.folder is None:
+            return None
+        folder = self._counterexamples(plan.case)
+        target = folder / f"{digest(found['picture'])[:16]}.png"
+        known = {"case": str(plan.case), "seed": self.settings.search_seed, **found}
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        with disk_errors(self.cache.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(search.folder / COUNTEREXAMPLE, partial)
+            partial.rename(target)
+            partial.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+            partial.rename(target.with_suffix(".json"))
+        return target
 
     def _baseline(self, plan: Plan) -> Plan:
         """The float32 case of the same route."""
@@ -672,7 +796,7 @@ class Engine:
         late: list[Task] = []
         for case, name in pairs:
             plan = self.plan(case)
-            if plan.skip:
+            if plan.skip or (name == checks.SEARCH and plan.search is None):
                 continue
             needs = checks.CHECKS[name].needs
             for engine, part in plan.parts:
@@ -718,6 +842,7 @@ class Engine:
             "repeat": plan.repeat,
             "memory": plan.memory,
             "twin": plan.twin,
+            "search": plan.search,
             **plan.words,
         }
 
@@ -765,6 +890,8 @@ class Engine:
         for name, asked in self._tasks(plan).items():
             if name in needs and asked is not None and name != "run":
                 setattr(evidence, name, outcome(asked))
+        if evidence.search is not None and evidence.search.ok:
+            evidence.counterexample = self._keep(plan, evidence.search)
         if "baseline_inspect" in needs and (inspect := self._baseline(plan).inspect) is not None:
             evidence.baseline_inspect = outcome(inspect)
         if "latency" in needs and plan.latency is not None:
@@ -803,6 +930,8 @@ class Engine:
         plan = self.plan(case)
         if plan.skip:
             return CheckResult(name, "skipped", plan.skip)
+        if name == checks.SEARCH and plan.search is None:
+            return CheckResult(name, "skipped", plan.no_search)
         check = checks.CHECKS[name]
         if plan.parts and not _of_the_whole(check):
             return _joined(name, [(part, engine.judge(part.case, name)) for engine, part in plan.parts])
@@ -818,13 +947,26 @@ class Engine:
         elif name != "conversion" and case not in self._reported:
             # Nobody else says it: a case that did not convert must not look as if nothing were wrong.
             return replace(self._judge(case, "conversion"), check=name)
-        result = check(evidence, self._limits(plan))
+        result = check(evidence, self.limits_of(plan))
         if failure is None:
             self._hand_out(plan)
             self._draw(plan, result)
         seen = evidence_seen(evidence)
         claims = contract.claims(case, _versions(plan.chain), weights=plan.source.weights.name)
-        return apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
+        judged = apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
+        return self._explained(plan, judged) if judged.verdict == "failed" else judged
+
+    def _explained(self, plan: Plan, result: CheckResult) -> CheckResult:
+        """A failed result with a line on the op that did it, where the artifact can be looked into."""
+        if not self.settings.explain or result.check not in EXPLAINED or plan.parts or plan.format != "tflite":
+            return result
+        from ocr_conformance import explanation  # which stands on this floor
+
+        try:
+            line = explanation.sentence(explanation.explain(self, plan.case))
+        except UserError as error:
+            line = str(error)
+        return replace(result, details=(*result.details, f"why: {line} (ocr-conformance explain {plan.case})"))
 
     def _stopped(self, plan: Plan, evidence: Evidence, needs: frozenset[str]) -> tuple[str, Outcome] | None:
         """The job of those that a check needs, or that they build on, that did not end well."""
@@ -839,7 +981,8 @@ class Engine:
                     return culprit[0].title, culprit[1]
         return None
 
-    def _limits(self, plan: Plan) -> Limits:
+    def limits_of(self, plan: Plan) -> Limits:
+        """What the contract promises of a case, on this run's weights."""
         source = plan.source
         return source.entry.contract.limits(
             plan.case, _versions(plan.chain), self.settings.device, weights=source.weights.name

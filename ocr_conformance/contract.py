@@ -281,6 +281,13 @@ class RepeatabilityLimits(_Table):
     """One thread against several."""
 
 
+class SearchLimits(_Table):
+    """Pictures drawn by `ocr_conformance.diagnose.search`, harder than a model's images."""
+
+    disagreement: Share | None = None
+    """At most: share of independent pictures that the artifact reads otherwise than the source."""
+
+
 LIMIT_TABLES: dict[str, type[_Table]] = {
     "tensors": TensorLimits,
     "text": TextLimits,
@@ -295,6 +302,7 @@ LIMIT_TABLES: dict[str, type[_Table]] = {
     "latency": LatencyLimits,
     "memory": MemoryLimits,
     "repeatability": RepeatabilityLimits,
+    "search": SearchLimits,
 }
 """The tables of a promise. ``effect`` belongs to the check ``mode``: in a promise ``mode`` is the selector."""
 
@@ -323,6 +331,7 @@ class Limits(_Table):
     latency: LatencyLimits = LatencyLimits()
     memory: MemoryLimits = MemoryLimits()
     repeatability: RepeatabilityLimits = RepeatabilityLimits()
+    search: SearchLimits = SearchLimits()
     device: DeviceCeilings | None = None
     compare: Literal["exact", "alphanumeric"] = "exact"
     """How a text is held against a label: as it is, or its letters and digits in lower case."""
@@ -384,6 +393,7 @@ class Promise(_Selected):
     latency: LatencyLimits | None = None
     memory: MemoryLimits | None = None
     repeatability: RepeatabilityLimits | None = None
+    search: SearchLimits | None = None
     because: Text | None = None
     """Why a limit is looser than it was."""
 

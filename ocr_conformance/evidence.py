@@ -88,6 +88,7 @@ class Evidence:
     - ``baseline_inspect``: the same of the float32 artifact of the same route (or of ``tf-lite``), for ratios.
     - ``repeat``, ``latency``, ``memory``: see the functions in `ocr_conformance.runtime`.
     - ``twin``: of a model whose contract names a twin, that model's ``source`` on the same images.
+    - ``search``: see `ocr_conformance.diagnose.search.search`; ``counterexample`` is where its picture was put.
 
     Of a pipeline ``inputs``, ``source`` and ``run`` are the detector's, ``hops`` those of both, and
 
@@ -118,6 +119,8 @@ class Evidence:
     run_words: Outcome | None = None
     cross_words: Outcome | None = None
     twin: Outcome | None = None
+    search: Outcome | None = None
+    counterexample: Path | None = None
 
     def failure(self) -> tuple[str, Outcome] | None:
         """The first hop (or the first run of the artifact) that did not end well: its name and outcome."""

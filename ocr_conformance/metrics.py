@@ -269,3 +269,13 @@ def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[floa
         raise ValueError("two equally long series of positive numbers are needed")
     middle, low, high = median_interval([a / b for a, b in zip(ours, theirs, strict=True)])
     return middle, max(low, 0.0), high
+
+
+def clopper_pearson(successes: int, trials: int) -> tuple[float, float]:
+    """The exact interval of a proportion (Biometrika 26, 1934), 0 .. 1; without any trial all of it."""
+    from scipy.special import betaincinv
+
+    tail = (1 - CONFIDENCE) / 2
+    low = float(betaincinv(successes, trials - successes + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, trials - successes, 1 - tail)) if successes < trials else 1.0
+    return low, high

@@ -88,6 +88,8 @@ class Recognizer(SourceModel):
     """Characters in class order, without the CTC blank. May be set on an instance, to decode another file's classes."""
     reading: dict[str, Any]
     """A contract's ``[reading]``, where it has one; set on the instance."""
+    lengths: tuple[int, int] = (1, 8)
+    """Characters of the shortest and of the longest word that a search draws: as what the network was trained on."""
 
     @abc.abstractmethod
     def decode(self, outputs: Tensors) -> list[str]:
@@ -132,6 +134,8 @@ class KerasModel(SourceModel):
 class TorchModel(SourceModel):
     """A source whose routes start from a ``torch.nn.Module``."""
 
+    _shipped: Any = None
+
     @abc.abstractmethod
     def torch_model(self, *, form: str = "source") -> Any:
         """The network in evaluation mode: takes `inputs` in order, returns the tensor (or tuple) that `outputs` names.
@@ -146,10 +150,12 @@ class TorchModel(SourceModel):
         """
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """The network as shipped, in batches of 16."""
+        """The network as shipped, in batches of 16; it is kept for the next call."""
         from ocr_conformance.runtime import torch
 
-        return torch.predict(self, inputs)
+        if self._shipped is None:
+            self._shipped = self.torch_model()
+        return torch.predict(self, inputs, self._shipped)
 
     def predictor(self) -> Any:
         """What latency is measured against: the network as shipped on one sample, without gradients."""

@@ -52,6 +52,8 @@ _VALUES = (
     ("cache", "DIR", "where artifacts and evidence are kept"),
     ("timeout", "SECONDS", "wall time of one job (900)"),
     ("memory", "MB", "resident memory of one job (9216)"),
+    ("search", "N", "search N drawn pictures, and N steered ones, for the smallest that is read differently"),
+    ("search-seed", "SEED", "seed of the search (0): the same one finds the same"),
 )
 
 
@@ -66,6 +68,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(f"ocr_{name.replace('-', '_')}", text)
     group.addoption("--ocr-offline", action="store_true", help="never download")
     group.addoption("--ocr-no-cache", action="store_true", help="keep nothing: a temporary cache for this run")
+    group.addoption(
+        "--ocr-no-explain", action="store_true", help="do not look for the op that did it when outputs or texts differ"
+    )
+    group.addoption(
+        "--ocr-replay", action="store_true", help="judge the counterexamples that searches kept again, first"
+    )
     group.addoption("--ocr-artifacts", metavar="DIR", help="write the .tflite files and their manifests here")
     group.addoption(
         "--ocr-pictures",
@@ -415,6 +423,10 @@ class Conformance:
             memory=(memory or 0) * 2**20 or DEFAULT_MEMORY,
             artifacts=self._given("artifacts"),
             pictures=self._given("pictures"),
+            explain=not config.getoption("ocr_no_explain"),
+            search=self._number("search", int, 1),
+            search_seed=self._number("search-seed", int, 0) or 0,
+            replay=config.getoption("ocr_replay"),
             own_only=not models,
         )
 
@@ -457,6 +469,8 @@ class Conformance:
 
         for case in self.engine.cases:
             self.engine.source(case.model, case.variant)
+            if self.settings.replay:
+                self.engine.kept(case)
         if not self.engine.cases and (self.settings.models or self.registry.variants((), own_only=True)):
             given = {name: getattr(self.settings, f"{name}s") for name in ("model", "mode", "route", "toolchain")}
             shown = ", ".join(f"--ocr-{name} {' '.join(values)}" for name, values in given.items() if values)

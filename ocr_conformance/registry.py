@@ -22,7 +22,8 @@ class Format:
 
     ``run`` and the others are as in `ocr_conformance.runtime.litert`; ``file`` is what a hop leaves in its folder.
     ``requires`` is what running it needs in a toolchain, ``preload`` what a warm parent without the source framework
-    imports for it.
+    imports for it. ``open`` opens it beside the source, in one process (see `ocr_conformance.diagnose.search`), and
+    ``runtimes`` are the distributions of which one must be there to open it (none: nothing is needed).
     """
 
     file: str
@@ -33,6 +34,8 @@ class Format:
     memory: str | None = None
     requires: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
+    open: str | None = None
+    runtimes: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
@@ -50,6 +53,8 @@ FORMATS: dict[str, Format] = {
         repeat="ocr_conformance.runtime.litert:repeat",
         latency="ocr_conformance.runtime.latency:measure",
         memory="ocr_conformance.runtime.memory:measure",
+        open="ocr_conformance.runtime.litert:open_artifact",
+        runtimes=("ai-edge-litert", "tensorflow"),
     ),
 }
 

@@ -52,6 +52,7 @@ _TF_LITE_OPS = {
     "full-int8": "TFLITE_BUILTINS_INT8",
     "int16x8": "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
 }
+_UPDATES = {"extremes": "min_max_update", "average": "moving_average_update"}
 _SAMPLES = """
 with np.load(HERE / "calibration.npz") as archive:
     calibration = {name: archive[name] for name in archive.files}
@@ -212,7 +213,7 @@ class _Chooser:
         inputs = {"artifact": self.plan.artifact, "reference": sibling.artifact}
         if "calibration" in last.inputs:
             inputs["calibration"] = last.inputs["calibration"]
-        params = {"place": named["place"], "quantizer": dict(hop.params) if by_quantizer else None}
+        params = {"tensor": named["index"], "quantizer": dict(hop.params) if by_quantizer else None}
         files, facts = self._files(self.plan.chain, "cut:ops", params, inputs)
         again = facts["requantized_db"] is not None and facts["requantized_db"] < facts["limit_db"]
         converter = hop.requires[0]
@@ -510,9 +511,9 @@ def _recipe(params: Mapping[str, Any], calibrated: bool, *, stacked: bool) -> di
         names.insert(0, "calibrator")
         more.append("from litert_quantizer.utils import qsv_utils")
         index = "number" if stacked else "number : number + 1"
+        update = f"qsv_utils.{_UPDATES[params['ranges']]}"
         lines += [
-            "# the smallest and largest number ever seen: the default is a moving average",
-            "observer = calibrator.Calibrator(model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)",
+            f"observer = calibrator.Calibrator(model, num_threads=1, qsv_update_func={update})",
             'with np.load(HERE / "calibration.npz") as archive:',
             "    calibration = {name: archive[name] for name in archive.files}",
             "for number in range(len(next(iter(calibration.values())))):",

@@ -238,11 +238,11 @@ def lacking(toolchain: Toolchain, requires: Sequence[str]) -> str:
         return ""
     from packaging.requirements import Requirement
 
-    pins = _whole(toolchain).versions
-    names = [_canonical(Requirement(text).name) for text in wanting]
-    install = [f"{name}=={pins[name]}" for name in dict.fromkeys(names) if name in pins]
-    lock = locks()[toolchain.name].path if toolchain.name in locks() else None
-    command = [toolchain.python, "-m", "pip", "install", *install, *(["-c", str(lock)] if lock else [])]
+    lock = locks().get(toolchain.name)
+    pins = {} if lock is None else lock.pins
+    names = {text: _canonical(Requirement(text).name) for text in wanting}
+    install = dict.fromkeys(f"{name}=={pins[name]}" if name in pins else text for text, name in names.items())
+    command = [toolchain.python, "-m", "pip", "install", *install, *(["-c", str(lock.path)] if lock else [])]
     return f"toolchain {toolchain.name} lacks {', '.join(wanting)} here: install with `{shlex.join(command)}`"
 
 

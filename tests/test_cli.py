@@ -75,6 +75,13 @@ def assert_refused(capsys: Captured, arguments: list[str | Path], *words: str) -
         (["list", "--hooks=nowhere.py"], ["--hooks nowhere.py", "pytest_ocr_register"]),
         (["contract", "update", "captcha-orc"], ["did you mean captcha-ocr"]),
         (["contract", "update", "captcha-ocr", "--check=txet"], ["--check txet", "did you mean text"]),
+        (["search", "captcha-ocr"], ["'captcha-ocr' is no case"]),
+        (["search", "captcha-orc/tf-lite/int8@here"], ["--model captcha-orc", "did you mean captcha-ocr"]),
+        (["search", "captcha-ocr/tf-lite/int9@here"], ["--mode int9", "did you mean int8"]),
+        (["search", "captcha-ocr/litert-torch/int8@here"], ["there is no case captcha-ocr/litert-torch/int8@here"]),
+        (["search", "captcha-ocr/tf-lite/int8@here", "--examples=0"], ["--examples", "'0' is no whole number of at"]),
+        (["search", "captcha-ocr/tf-lite/int8@here", "--examples=x"], ["--examples", "'x' is no whole number"]),
+        (["search", "captcha-ocr/tf-lite/int8@here", "--seed=-1"], ["--seed", "'-1' is no whole number of at least 0"]),
         (["toolchain", "create", "modren"], ["modren", "did you mean 'modern'"]),
         (["toolchain", "create", "modern", "--python=/nowhere"], ["/nowhere", "does not run"]),
         (["toolchain", "remove", "modren"], ["modren"]),
@@ -107,6 +114,21 @@ def test_list_shows_models_of_a_folder(capsys: Captured, downstream: Path) -> No
     printed = capsys.readouterr().out
     for word in ("reader:faulty", "on request", "pack", "captcha-ocr", "full-int8", "repeatability", "tf215"):
         assert word in printed
+
+
+def test_search(capsys: Captured, downstream: Path, tmp_path: Path) -> None:
+    own = ["--model-path", downstream / "models", "--hooks", downstream / "conftest.py", "--cache", tmp_path / "c"]
+    asked = ["reader:dark/pack/int8@here", "--examples=60", *own]
+    assert run("search", *asked) == 1
+    printed = capsys.readouterr().out
+    (picture,) = (tmp_path / "c" / "counterexamples").rglob("*.png")
+    assert printed.startswith("reader:dark/pack/int8@")
+    assert ": failed: disagreement " in printed and f"({picture})" in printed
+    assert run("search", *asked, "--seed=3", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["result"]["check"], found["result"]["data"]["samples"]) == ("search", 60)
+    picture.with_suffix(".json").write_text("[]")
+    assert_refused(capsys, ["search", *asked, "--replay"], "--replay: ", "is no counterexample")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

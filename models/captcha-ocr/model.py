@@ -54,6 +54,7 @@ class CaptchaOCR(KerasModel, Recognizer):
     alphabet = ALPHABET
     """Characters in class order; the blank is the class after the last. Set it on the instance to decode another
     file's classes, e.g. those of a published artifact."""
+    lengths = LABEL_LENGTH, LABEL_LENGTH
 
     def __init__(self, variant: str, weights: Weights) -> None:
         if variant not in ("", "tf-keras"):

@@ -23,6 +23,9 @@ DETECTORS = frozenset({"detector"})
 PIPELINES = frozenset({"pipeline"})
 ALL_KINDS = frozenset({"recognizer", "detector", "pipeline"})
 
+SEARCH = "search"
+"""The check that is only put where a search was asked for."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -96,6 +99,7 @@ for _name, _needs, _kinds, _summary in (
     ("latency", "run latency", ALL_KINDS, "how fast is it beside the float32 artifact and the source?"),
     ("memory", "run memory", ALL_KINDS, "how much memory do load and invoke take?"),
     ("repeatability", "run repeat", ALL_KINDS, "does the same image give the same output again?"),
+    (SEARCH, "run search", ALL_KINDS, "which is the smallest picture that it reads differently? (with --ocr-search)"),
 ):
     _optional = _OPTIONAL.get(_name, frozenset[str]())
     register(Check(_name, frozenset(_needs.split()), _kinds, f"{__name__}.{_name}", _summary, _optional))

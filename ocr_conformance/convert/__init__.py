@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ocr_conformance.cases import MODES
@@ -120,20 +121,28 @@ def _plan_tf_lite_unrolled(mode: str, options: Mapping[str, Any]) -> tuple[HopSp
     return _saved_model(unroll=True), _tf_lite(mode, options["select_tf_ops"])
 
 
-def _quantize(mode: str, recipe: str = "all", dynamic: str = "") -> HopSpec:
+def _quantize(mode: str, recipe: str = "all", options: Mapping[str, Any] = MappingProxyType({})) -> HopSpec:
     return HopSpec(
         f"litert-quantizer({mode})",
         "ocr_conformance.convert.litert_quantizer:quantize",
         "tflite",
-        {"mode": mode, "recipe": recipe, "dynamic": dynamic},
+        {
+            "mode": mode,
+            "recipe": recipe,
+            "dynamic": options.get("dynamic_convolutions", ""),
+            "ranges": options.get("ranges", "extremes") if mode == "int8" else "extremes",
+        },
         ("litert-quantizer",),
         needs_calibration=mode in CALIBRATED,
     )
 
 
-def _plan_litert_quantizer(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
-    to_float = (_saved_model(unroll=False), _tf_lite("float32", options["select_tf_ops"]))
-    return to_float if mode == "float32" else (*to_float, _quantize(mode))
+def _litert_quantizer(recipe: str) -> Plan:
+    def plan(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
+        to_float = (_saved_model(unroll=False), _tf_lite("float32", options["select_tf_ops"]))
+        return to_float if mode == "float32" else (*to_float, _quantize(mode, recipe, options))
+
+    return plan
 
 
 def _litert_torch(form: str, recipe: str = "all") -> Plan:
@@ -145,7 +154,7 @@ def _litert_torch(form: str, recipe: str = "all") -> Plan:
     def plan(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
         if mode == "float32":
             return (to_float,)
-        return to_float, _quantize(mode, recipe, options.get("dynamic_convolutions", ""))
+        return to_float, _quantize(mode, recipe, options)
 
     return plan
 
@@ -200,6 +209,10 @@ def _plan_onnx2tf_direct(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec
     return _onnx("torchscript", options["opset"], "source"), direct
 
 
+_SCOPED = {"dynamic_convolutions": "", "ranges": "extremes"}
+"""Options of the scoped recipe in ``int8``: see `ocr_conformance.convert.litert_quantizer.quantize`. An average would
+clip the inputs of ``full-int8``, and 16 bits need none."""
+
 ROUTES: dict[str, Route] = {
     route.name: route
     for route in (
@@ -224,8 +237,16 @@ ROUTES: dict[str, Route] = {
             "float file of tf-lite -> litert-quantizer",
             "keras",
             (TENSORFLOW, "litert-quantizer"),
-            _plan_litert_quantizer,
+            _litert_quantizer("all"),
             {"select_tf_ops": False},
+        ),
+        Route(
+            "litert-quantizer-scoped",
+            "litert-quantizer, by a recipe that spares what 8 bits spoil",
+            "keras",
+            (TENSORFLOW, "litert-quantizer"),
+            _litert_quantizer("scoped"),
+            {"select_tf_ops": False, **_SCOPED},
         ),
         *(
             route
@@ -267,7 +288,7 @@ ROUTES: dict[str, Route] = {
             "torch",
             ("litert-torch", "litert-quantizer"),
             _litert_torch("portable", "scoped"),
-            {"dynamic_convolutions": ""},
+            _SCOPED,
         ),
         Route(
             "onnx2tf-unrolled",

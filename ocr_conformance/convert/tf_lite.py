@@ -42,7 +42,7 @@ def convert(job: Job) -> dict[str, Any]:
     if mode in ("int8", "full-int8", "int16x8"):
         arrays = read_calibration(job.inputs["calibration"])
         samples = len(next(iter(arrays.values())))
-        converter.representative_dataset = _one_by_one(arrays)
+        converter.representative_dataset = one_by_one(arrays)
     if mode == "full-int8":
         ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -62,7 +62,9 @@ def convert(job: Job) -> dict[str, Any]:
     }
 
 
-def _one_by_one(arrays: dict[str, npt.NDArray[Any]]) -> Callable[[], Iterator[dict[str, npt.NDArray[Any]]]]:
+def one_by_one(arrays: dict[str, npt.NDArray[Any]]) -> Callable[[], Iterator[dict[str, npt.NDArray[Any]]]]:
+    """A representative dataset: sample by sample, by input name."""
+
     def samples() -> Iterator[dict[str, npt.NDArray[Any]]]:
         for index in range(len(next(iter(arrays.values())))):
             yield {name: array[index : index + 1] for name, array in arrays.items()}

@@ -16,9 +16,9 @@ RECODING = frozenset({"QUANTIZE", "DEQUANTIZE"})
 def align(suspect: TFLiteFile, reference: TFLiteFile) -> dict[int, int]:
     """The reference's tensor for each tensor of ``suspect`` that has one; activations of the primary subgraphs.
 
-    Inputs and outputs correspond by order. Ops correspond by the name of what they compute, where name, kind and shape
-    agree and the name is unique; between those by kind and shape in execution order. What a `RECODING` op gives stands
-    for the same tensor as what it takes.
+    Inputs and outputs correspond by order. Ops correspond by the name of what they compute, where name and shape agree
+    and are unique (a converter may have chosen another kind); between those by kind and shape in execution order. What
+    a `RECODING` op gives stands for the same tensor as what it takes.
     """
     pairs: dict[int, int] = {}
     for ours, theirs in zip(suspect.graphs[0].inputs, reference.graphs[0].inputs, strict=False):
@@ -45,12 +45,11 @@ def _elements(file: TFLiteFile, tensor: int) -> int:
     return size
 
 
-def _corresponding(
-    suspect: TFLiteFile, left: list[Op], reference: TFLiteFile, right: list[Op]
-) -> list[tuple[Op, Op]]:
+def _corresponding(suspect: TFLiteFile, left: list[Op], reference: TFLiteFile, right: list[Op]) -> list[tuple[Op, Op]]:
     ours, theirs = ([_key(file, op) for op in ops] for file, ops in ((suspect, left), (reference, right)))
-    named = [[(key, _name(file, op)) for key, op in zip(keys, ops, strict=True)]
-             for file, keys, ops in ((suspect, ours, left), (reference, theirs, right))]  # fmt: skip
+    named = [
+        [(_key(file, op)[1], _name(file, op)) for op in ops] for file, ops in ((suspect, left), (reference, right))
+    ]
     counts = [Counter(each) for each in named]
     places = {each: index for index, each in enumerate(named[1]) if counts[1][each] == 1}
     anchors = [(index, places[each]) for index, each in enumerate(named[0]) if counts[0][each] == 1 and each in places]

@@ -133,8 +133,12 @@ def _recorded(content: bytes, wanted: Sequence[int], feeds: Sequence[Values]) ->
         yield {**fed, **runner(fed, computed)}
 
 
-def _extremes(content: bytes, part: Part, feeds: Sequence[Values]) -> list[Arrays]:
-    """Inputs of a part, of those samples in which one of its tensors is smallest or largest: its ranges are theirs."""
+def _extremes(content: bytes, part: Part, feeds: Sequence[Values], *, every: bool) -> list[Arrays]:
+    """Inputs of a part, of those samples in which one of its tensors is smallest or largest: its ranges are theirs.
+
+    Args:
+        every: of all samples: ranges are no extremes.
+    """
     import numpy as np
 
     watched = [*part.reference_inputs, *part.computed]
@@ -152,7 +156,7 @@ def _extremes(content: bytes, part: Part, feeds: Sequence[Values]) -> list[Array
                     highest[tensor] = high, number
         used = {number for _, number in (*lowest.values(), *highest.values())}
         kept[number] = [values[tensor] for tensor in part.reference_inputs]
-        kept = {each: arrays for each, arrays in kept.items() if each in used}
+        kept = {each: arrays for each, arrays in kept.items() if every or each in used}
     return list(kept.values())
 
 
@@ -178,9 +182,10 @@ def _described(file: TFLiteFile, indices: Sequence[int]) -> list[dict[str, Any]]
 def ops(job: Job) -> dict[str, Any]:
     """Cut the artifact and the float file of the same network to the smallest part that is still wrong.
 
-    Params: ``model``; ``place`` of the named op in the artifact (see `explain.explain`); ``quantizer``: of an artifact
-    that litert-quantizer made, the parameters of that hop, else ``None``. Inputs: ``artifact``, ``reference`` (folders
-    with ``model.tflite``), ``inputs`` (folder of `source.prepare`) and for the quantizer ``calibration`` (the same).
+    Params: ``model``; ``tensor``: the artifact's that the named op makes (``index`` of `explain.explain`);
+    ``quantizer``: of an artifact that litert-quantizer made, the parameters of that hop, else ``None``. Inputs:
+    ``artifact``, ``reference`` (folders with ``model.tflite``), ``inputs`` (folder of `source.prepare`) and for the
+    quantizer ``calibration`` (the same).
     Files: ``float.tflite``, ``quantized.tflite``; of one sample ``inputs.npz`` (the float part's, ``input_0``, ...),
     ``expected.npz`` and ``actual.npz`` (``output_0``, ...); where the quantizer spoils the part alone, too,
     ``calibration.npz`` (``[N, ...]`` by input) and ``requantized.npz``, what the file gives that it made of the part.
@@ -200,7 +205,7 @@ def ops(job: Job) -> dict[str, Any]:
     job.stage("allocate")
     pair = Pair(*((job.inputs[name] / ARTIFACT).read_bytes() for name in ("artifact", "reference")))
     sources = Sources(job, model, inputs, pair)
-    unit = next(each for each in pair.units if each.place == job.params["place"])
+    unit = next(each for each in pair.units if each.tensor == job.params["tensor"])
     job.stage("invoke")
     found = _smallest(pair, sources, unit)
     if found is None:
@@ -282,7 +287,9 @@ def _requantize(
     model = str(job.out / "float.tflite")
     samples: dict[str, npt.NDArray[Any]] = {}
     try:
-        recipe = litert_quantizer.recipe_of(options["mode"], options["recipe"], options["dynamic"])
+        recipe = litert_quantizer.recipe(
+            options["mode"], scoped=options["recipe"] == "scoped", dynamic=options["dynamic"]
+        )
         ranges = None
         if recipe.need_calibration():
             read = read_calibration(job.inputs["calibration"])
@@ -292,11 +299,11 @@ def _requantize(
             ]
             listed = [
                 {f"input_{place}": array for place, array in enumerate(each)}
-                for each in _extremes(reference, part, feeds)
+                for each in _extremes(reference, part, feeds, every=options["ranges"] != "extremes")
             ]
             # A new axis: the first one of a tensor inside a network need not be the batch.
             samples = {name: np.stack([each[name] for each in listed]) for name in listed[0]}
-            ranges = litert_quantizer.ranges_of(model, recipe, listed)
+            ranges = litert_quantizer.observe(model, recipe, listed, options["ranges"])
         given = run(litert_quantizer.quantized(model, recipe, ranges), arrays)
     except Exception as error:  # evidence: the part alone is refused
         return {"requantized_db": None, "requantizing": f"{type(error).__name__}: {error}"[:300]}

@@ -3,7 +3,7 @@
 Three questions are put to every op, in execution order:
 
 - *passed on*: how far is what it gives from what the reference gives?
-- *made*: how far is it from what the reference's op gives *for the same inputs*, those that the artifact really computed?
+- *made*: how far is it from what the reference's op gives *for the same inputs*, those that the artifact computed?
   Every op of the reference is cut off from the others and fed with the artifact's tensors, all in one invoke; what is
   left of the difference was made here: rounding, a wrong scale, other weights, a kernel that errs. (Numerical analysis
   calls this the local error.)
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.diagnose.align import RECODING, align, tensor_name
+from ocr_conformance.diagnose.loops import Steps, as_main
 from ocr_conformance.diagnose.runner import Runner, dequantized
 from ocr_conformance.diagnose.stats import Sums
 from ocr_conformance.diagnose.surgery import Surgeon
@@ -53,6 +54,12 @@ CANDIDATES = 24
 SIBLINGS = 8
 """So many scopes that differ in a number only (``lstm_cell_0`` ... ``lstm_cell_49``) are the steps of one layer."""
 
+ALONE_SAMPLES = 2
+"""Samples on which errors are tried alone: each costs an invoke of the reference per layer and op."""
+
+STEPS = 8
+"""States of a loop on which its body is looked at, spread over its run."""
+
 GROUP_BYTES = 192 * 2**20
 """Activations that are looked at together; a network with more is run once a group."""
 
@@ -63,7 +70,7 @@ _RANGES = {"INT4": (-8, 7), "INT8": (-128, 127), "UINT8": (0, 255), "INT16": (-3
 
 @dataclass
 class Unit:
-    """One op of the artifact, and what was measured of its first output."""
+    """One output of an op of the artifact, and what was measured of it."""
 
     place: int
     op: Op
@@ -88,9 +95,10 @@ class Pair:
         self.pairs = align(self.suspect, self.reference)
         self._makers = {t: op for op in self.suspect.ops[0] for t in op.outputs}
         self.units = [
-            Unit(place, op, op.outputs[0], self.pairs.get(op.outputs[0]))
+            Unit(place, op, tensor, self.pairs.get(tensor))
             for place, op in enumerate(self.suspect.ops[0])
-            if op.outputs and not self._is_constant(op)
+            if not self._is_constant(op)
+            for tensor in op.outputs
         ]
         names = group_names([tensor_name(self.suspect, unit.tensor) for unit in self.units])
         for unit, name in zip(self.units, names, strict=True):
@@ -208,7 +216,7 @@ def _with_outputs(content: bytes, wanted: Iterable[int]) -> tuple[Runner, list[i
     return Runner(surgeon.pack()), listed
 
 
-def measure(pair: Pair, sources: Sources, samples: int) -> None:
+def measure(pair: Pair, sources: Sources | Steps, samples: int) -> None:
     """Fill in ``passed`` and ``made`` of every unit."""
     inputs = set(sources.suspect)
     for group in pair.groups(GROUP_BYTES):
@@ -255,10 +263,10 @@ class Group:
 class Injection:
     """The reference with a place for the error of each unit; and the errors that the artifact really makes."""
 
-    def __init__(self, pair: Pair, sources: Sources, units: list[Unit]) -> None:
+    def __init__(self, pair: Pair, sources: Sources | Steps, units: list[Unit]) -> None:
         self._pair, self._sources, self._units = pair, sources, units
         self.finals = dict(zip(sources.suspect_out, sources.reference_out, strict=True))
-        self._heirs = {unit.place: pair.heirs(unit.tensor) for unit in units}
+        self._heirs = {unit.tensor: pair.heirs(unit.tensor) for unit in units}
         # One sum for each version of a tensor that is read, so that of nested ones each read sees the right errors.
         keys = {key for each in self._heirs.values() for key in each}
         read: dict[int, list[Read]] = {}
@@ -281,7 +289,7 @@ class Injection:
         self._suspect, self._ours = _with_outputs(pair.suspect_bytes, (t for t in seen if t not in sources.suspect))
 
     def sample(self, number: int) -> tuple[Values, dict[int, npt.NDArray[np.float32]]]:
-        """The artifact's outputs, by the reference's tensors, and the error of each unit, by its place."""
+        """The artifact's outputs, by the reference's tensors, and the error of each unit, by its tensor."""
         import numpy as np
 
         feeds = self._sources.feeds(self._sources.suspect, number)
@@ -294,22 +302,24 @@ class Injection:
             value = given[unit.tensor].astype(np.float32)
             recoded = self._pair.is_recoding(unit.tensor)
             right = given[unit.op.inputs[0]] if recoded else expected[unit.partner]
-            errors[unit.place] = np.nan_to_num(value - right.reshape(value.shape))
+            errors[unit.tensor] = np.nan_to_num(value - right.reshape(value.shape))
         return {partner: given[tensor] for tensor, partner in self.finals.items()}, errors
 
     def run(self, number: int, units: Iterable[Unit], errors: dict[int, npt.NDArray[np.float32]]) -> Values:
         """The reference's outputs with the errors of these units and no others."""
         fed = self._sources.feeds(self._sources.reference, number)
         for unit in units:
-            for key in self._heirs[unit.place] & self._points.keys():
+            for key in self._heirs[unit.tensor] & self._points.keys():
                 point = self._points[key]
-                error = errors[unit.place]
+                error = errors[unit.tensor]
                 fed[point] = fed[point] + error if point in fed else error
         values = self._network(fed, list(self._after.values()))
         return {tensor: values[sum_] for tensor, sum_ in self._after.items()}
 
 
-def try_alone(pair: Pair, sources: Sources, model: SourceModel, samples: int) -> tuple[Sums, list[Group]]:
+def try_alone(
+    pair: Pair, sources: Sources | Steps, model: SourceModel | None, samples: int
+) -> tuple[Sums, list[Group]]:
     """Fill in ``alone_db`` and ``alone_texts`` of units of the layers that cost the most.
 
     Returns:
@@ -336,8 +346,13 @@ def try_alone(pair: Pair, sources: Sources, model: SourceModel, samples: int) ->
             spoilt = injection.run(number, units, errors)
             for partner in injection.finals.values():
                 sums.add(right[partner], spoilt[partner])
-            read.append([_outputs(sources, values) for values in (right, spoilt)])
-        texts = [tensors.decode(model, tensors.stack(each), [])["texts"] for each in zip(*read, strict=True)]
+            read.append((right, spoilt))
+        if model is None:
+            return sums, None
+        texts = [
+            tensors.decode(model, tensors.stack(_outputs(sources, values) for values in each), [])["texts"]
+            for each in zip(*read, strict=True)
+        ]
         if texts[0] is None or texts[1] is None:
             return sums, None
         return sums, sum(a != b for a, b in zip(*texts, strict=True))
@@ -351,7 +366,7 @@ def try_alone(pair: Pair, sources: Sources, model: SourceModel, samples: int) ->
     return total, groups
 
 
-def _outputs(sources: Sources, values: Values) -> Tensors:
+def _outputs(sources: Sources | Steps, values: Values) -> Tensors:
     return {name: values[tensor] for name, tensor in zip(sources.outputs, sources.reference_out, strict=True)}
 
 
@@ -385,6 +400,7 @@ def describe(pair: Pair, unit: Unit) -> dict[str, Any]:
     row: dict[str, Any] = {
         "place": unit.place,
         "kind": unit.op.name,
+        "index": unit.tensor,
         "tensor": tensor_name(file, unit.tensor),
         "layer": layer(tensor_name(file, unit.tensor)),
         "shape": file.shape(0, unit.tensor),
@@ -401,6 +417,7 @@ def describe(pair: Pair, unit: Unit) -> dict[str, Any]:
         "different": unit.passed.different / unit.passed.elements,
         "low": unit.passed.low,
         "high": unit.passed.high,
+        "given": [unit.passed.given_low, unit.passed.given_high],
         "nonfinite": unit.passed.nonfinite,
         "alone_db": unit.alone_db,
         "alone_texts": unit.alone_texts,
@@ -411,6 +428,10 @@ def describe(pair: Pair, unit: Unit) -> dict[str, Any]:
         row |= {"scale": scales[0], "zero_point": zero_point, "representable": [least, most]}
         row["levels"] = (row["high"] - row["low"]) / scales[0] if scales[0] > 0 else None
         row["saturates"] = row["low"] < least - scales[0] or row["high"] > most + scales[0]
+    constants = [t for t in unit.op.inputs if t >= 0 and file.data(0, t) is not None and scales_of(file.tensor(0, t))]
+    row["weights"] = [
+        {"dtype": file.dtype(0, t).lower(), "scales": len(scales_of(file.tensor(0, t)))} for t in constants
+    ]
     return row
 
 
@@ -430,7 +451,9 @@ def layer(name: str) -> str:
 def group_names(names: list[str]) -> list[str]:
     """The layer that each op belongs to, by the name of what it computes: the scope of its `layer` (of litert-torch,
     which names no ops, the layer itself), without the number where it is one of many steps."""
-    scopes = [layer(name) if name.startswith(_TORCH) else layer(name).rpartition("/")[0] or layer(name) for name in names]
+    scopes = [
+        layer(name) if name.startswith(_TORCH) else layer(name).rpartition("/")[0] or layer(name) for name in names
+    ]
     bases = [
         scope if name.startswith(_TORCH) else _NUMBER.sub("", scope) for name, scope in zip(names, scopes, strict=True)
     ]
@@ -440,17 +463,79 @@ def group_names(names: list[str]) -> list[str]:
     return [base if len(members[base]) > SIBLINGS else scope for scope, base in zip(scopes, bases, strict=True)]
 
 
+@dataclass
+class Finding:
+    """What `look` found."""
+
+    total: Sums
+    groups: list[Group]
+    named: Unit | None
+    rows: list[dict[str, Any]]
+
+    def facts(self) -> dict[str, Any]:
+        """See `explain`."""
+        tried = [row for row in self.rows if row.get("alone_db") is not None]
+        return {
+            "named": next(
+                (row for row in self.rows if self.named is not None and row["index"] == self.named.tensor), None
+            ),
+            "worst": sorted(tried, key=lambda row: row["alone_db"]),
+            "layers": [
+                {
+                    "name": group.name,
+                    "ops": list(dict.fromkeys(unit.place for unit in group.units)),
+                    "alone_db": group.alone.sqnr_db,
+                    "alone_texts": group.alone_texts,
+                }
+                for group in self.groups
+            ],
+            "sqnr_db": self.total.sqnr_db,
+            "ops": len({row["place"] for row in self.rows}),
+            "compared": len({row["place"] for row in self.rows if row["compared"]}),
+        }
+
+
+def look(pair: Pair, sources: Sources | Steps, model: SourceModel | None, samples: int) -> Finding:
+    """Compare, try alone, name."""
+    measure(pair, sources, samples)
+    total, groups = try_alone(pair, sources, model, min(samples, ALONE_SAMPLES))
+    return Finding(total, groups, named(groups, total.sqnr_db), [describe(pair, unit) for unit in pair.units])
+
+
+def look_into_loop(pair: Pair, sources: Sources, loop: Unit) -> Finding | None:
+    """The same inside a WHILE, whose steps are the samples; ``None`` where the reference's op is no WHILE."""
+    theirs = next((op for op in pair.reference.ops[0] if loop.partner in op.outputs), None)
+    if theirs is None or theirs.name != "WHILE":
+        return None
+    condition, body = (
+        as_main(pair.suspect_bytes, index)
+        for index in (loop.op.options.condSubgraphIndex, loop.op.options.bodySubgraphIndex)
+    )
+    inside = Pair(body, as_main(pair.reference_bytes, theirs.options.bodySubgraphIndex))
+    steps = Steps(body, inside.reference_bytes)
+    computed = [t for t in dict.fromkeys(loop.op.inputs) if pair.suspect.data(0, t) is None]
+    suspect, wanted = _with_outputs(pair.suspect_bytes, computed)
+    feeds = sources.feeds(sources.suspect, 0)
+    given = {**feeds, **suspect(feeds, [t for t in wanted if t not in feeds])}
+    start = [given[t] if t in given else pair.suspect.array(0, t) for t in loop.op.inputs]
+    steps.run(condition, body, start, STEPS)
+    return look(inside, steps, None, len(steps.states)) if steps.states else None
+
+
 def explain(job: Job) -> dict[str, Any]:
     """Compare an artifact op by op with a reference of the same network.
 
     Params: ``model``, ``samples`` (of the inputs, 4). Inputs: ``artifact`` and ``reference`` (folders with
     ``model.tflite``), ``inputs`` (folder of `source.prepare`). Files: ``ops.json``, all rows in execution order:
 
-    - ``place`` (in execution order), ``kind``, ``tensor`` and ``layer`` (its name, and the source's layer in it),
-      ``shape``, ``dtype``; ``compared``: whether the reference has such a tensor; with it
+    - ``place`` (in execution order), ``kind``, ``index``, ``tensor`` and ``layer`` (the output's index and name, and
+      the source's layer in it; an op with several outputs has a row for each), ``shape``, ``dtype``; ``compared``:
+      whether the reference has such a tensor; with it
     - ``sqnr_db``, ``cosine``, ``max_abs``, ``different`` (share of elements): of its output beside the reference's
     - ``made_db``: SQNR of the error that is made in this op
-    - ``low``, ``high``: the reference's range; ``nonfinite``: numbers that are none, of either
+    - ``low``, ``high``: the reference's range; ``given``: the artifact's; ``nonfinite``: numbers that are none, of
+      either
+    - ``weights``: of each quantized constant that the op reads ``dtype`` and number of ``scales``
     - ``alone_db``: SQNR of the network's outputs with this op's error alone, ``alone_texts``: how many samples are then
       read otherwise; ``None`` where it was not tried
     - of an integer tensor ``scale``, ``zero_point``, ``representable`` (lowest and highest number), ``levels`` (steps
@@ -458,7 +543,9 @@ def explain(job: Job) -> dict[str, Any]:
 
     Returns:
         ``named``: the row of the op that made the error, or ``None``; ``worst``: rows of the tried ops, worst first;
-        ``sqnr_db`` of the outputs; ``samples``; ``ops``, ``compared`` (numbers of them); ``runtime``.
+        ``layers``: ``name``, ``ops`` (places), ``alone_db``, ``alone_texts`` of each, worst first; ``sqnr_db`` of the
+        outputs; ``samples``; ``ops``, ``compared`` (numbers of them). Where the named op is a WHILE, ``inside``: the
+        same of its body, whose samples are steps of the loop on the first image.
     """
     model: SourceModel = build(job.params["model"])
     inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
@@ -468,27 +555,11 @@ def explain(job: Job) -> dict[str, Any]:
     pair = Pair(suspect, reference)
     sources = Sources(job, model, inputs, pair)
     job.stage("invoke")
-    measure(pair, sources, samples)
-    total, groups = try_alone(pair, sources, model, samples)
-    rows = [describe(pair, unit) for unit in pair.units]
-    (job.out / "ops.json").write_text(json.dumps(rows))
-    by_place = {row["place"]: row for row in rows}
-    culprit = named(groups, total.sqnr_db)
-    tried = sorted((row for row in rows if row.get("alone_db") is not None), key=lambda row: row["alone_db"])
-    return {
-        "named": by_place[culprit.place] if culprit is not None else None,
-        "worst": tried,
-        "layers": [
-            {
-                "name": group.name,
-                "ops": [unit.place for unit in group.units],
-                "alone_db": group.alone.sqnr_db,
-                "alone_texts": group.alone_texts,
-            }
-            for group in groups
-        ],
-        "sqnr_db": total.sqnr_db,
-        "samples": samples,
-        "ops": len(rows),
-        "compared": sum(row["compared"] for row in rows),
-    }
+    found = look(pair, sources, model, samples)
+    (job.out / "ops.json").write_text(json.dumps(found.rows))
+    facts = {**found.facts(), "samples": samples}
+    if found.named is not None and found.named.op.name == "WHILE":
+        inside = look_into_loop(pair, sources, found.named)
+        if inside is not None:
+            facts["inside"] = inside.facts()
+    return facts

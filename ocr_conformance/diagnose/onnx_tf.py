@@ -28,7 +28,10 @@ def _all_outputs(path: Path) -> tuple[Any, list[str]]:
     file = onnx.load(str(path))
     names = [node.output[0] for node in file.graph.node if node.op_type != "Constant"]
     known = {output.name for output in file.graph.output}
-    file.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in known)
+    # onnx-tf checks the file: every output needs a type.
+    inferred = {each.name: each for each in onnx.shape_inference.infer_shapes(file).graph.value_info}
+    file.graph.output.extend(inferred[name] for name in names if name not in known and name in inferred)
+    names = [name for name in names if name in known or name in inferred]
     return file, names
 
 
@@ -78,7 +81,6 @@ def compare(job: Job) -> dict[str, Any]:
         ``named``: the row of the first node that makes an error of its own (`BROKEN_DB`), or ``None``; ``worst``: rows
         that make one, in order; ``sqnr_db`` of the last node; ``samples``, ``ops``, ``compared``.
     """
-    import numpy as np
     import onnx
     import onnxruntime
 
@@ -87,7 +89,7 @@ def compare(job: Job) -> dict[str, Any]:
     inputs = tensors.load(job.inputs["inputs"] / "inputs.npz")
     kept = sorted(job.inputs["values"].glob("values-*.npz"))
     whole, names = _all_outputs(job.inputs["previous"] / ARTIFACT)
-    nodes = [node for node in whole.graph.node if node.op_type != "Constant"]
+    nodes = [node for node in whole.graph.node if node.output[0] in names]
     given = [each.name for each in whole.graph.input]
     order, _ = tensors.match([spec.name for spec in model.inputs()], [[name] for name in given], "input")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.runtime import tensors
@@ -21,7 +22,7 @@ class Runner:
     """One allocated interpreter with the runtime's default delegates: what an app would run."""
 
     def __init__(self, content: bytes) -> None:
-        """Load and allocate; inputs of unknown size keep the size that the file states.
+        """Load and allocate; an input takes the size of what it is fed.
 
         Raises:
             ValueError, RuntimeError: the runtime refuses the file.
@@ -29,7 +30,9 @@ class Runner:
         interpreter, self.runtime = interpreter_class()
         self._interpreter = interpreter(model_content=content, num_threads=1)
         self._interpreter.allocate_tensors()
+        self._allocated = True
         self._inputs = {d["index"]: d for d in self._interpreter.get_input_details()}
+        self._shapes = {index: tuple(int(n) for n in d["shape"]) for index, d in self._inputs.items()}
 
     def __call__(self, feeds: Mapping[int, npt.NDArray[Any]], wanted: Sequence[int]) -> Values:
         """Values as the file holds them (not de-quantized) of outputs; state is reset before.
@@ -38,13 +41,22 @@ class Runner:
         """
         import numpy as np
 
+        for index, value in feeds.items():
+            known = self._shapes.get(index)
+            if known is not None and value.size != math.prod(known):  # of unknown size, or not what the file declares
+                self._interpreter.resize_tensor_input(index, list(value.shape))
+                self._shapes[index] = value.shape
+                self._allocated = False
+        if not self._allocated:
+            self._interpreter.allocate_tensors()
+            self._allocated = True
         self._interpreter.reset_all_variables()
         for index, detail in self._inputs.items():
-            shape, dtype = tuple(int(n) for n in detail["shape"]), detail["dtype"]
-            value = feeds.get(index)
-            if value is None:
+            shape, dtype = self._shapes[index], detail["dtype"]
+            if index not in feeds:
                 self._interpreter.set_tensor(index, np.zeros(shape, dtype))
                 continue
+            value = feeds[index]
             scale, zero_point = detail["quantization"]
             if scale and value.dtype.kind == "f" and np.dtype(dtype).kind in "iu":
                 value = tensors.quantize(value, dtype.__name__, float(scale), int(zero_point))

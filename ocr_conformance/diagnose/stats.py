@@ -15,7 +15,7 @@ CAP_DB = 200.0
 
 @dataclass
 class Sums:
-    """Of a measured tensor and its reference, over the samples seen so far."""
+    """Of a measured tensor and its reference, over the samples seen so far; the range of each."""
 
     signal: float = 0.0
     noise: float = 0.0
@@ -23,6 +23,8 @@ class Sums:
     product: float = 0.0
     low: float = math.inf
     high: float = -math.inf
+    given_low: float = math.inf
+    given_high: float = -math.inf
     largest: float = 0.0
     different: int = 0
     elements: int = 0
@@ -46,6 +48,7 @@ class Sums:
         self.energy += float(b @ b)
         self.product += float(a @ b)
         self.low, self.high = min(self.low, float(a.min())), max(self.high, float(a.max()))
+        self.given_low, self.given_high = min(self.given_low, float(b.min())), max(self.given_high, float(b.max()))
         self.largest = max(self.largest, float(np.abs(gap).max()))
         self.different += int(np.count_nonzero(gap))
         self.elements += a.size

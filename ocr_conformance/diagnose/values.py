@@ -1,10 +1,10 @@
 """The first node of a source graph that its artifact does not compute: where there is no float file that is right.
 
-Nodes of ``torch.export``'s program (or of the ONNX file) and tensors of the ``.tflite`` file have no names in common, and
-converters fuse, split and transpose. What they have in common is their numbers: a node is *found* where some tensor of the
-artifact holds the same ones, in whatever order, for every sample. A node is *lost* where neither it nor anything that is
-computed from it in a few steps is found (a recurrent network may come back to the right numbers later). The first lost
-node whose inputs are not lost is where the artifact goes wrong.
+Nodes of ``torch.export``'s program (or of the ONNX file) and tensors of the ``.tflite`` file have no names in common,
+and converters fuse, split and transpose. What they have in common is their numbers: a node is *found* where some tensor
+of the artifact holds the same ones, in whatever order, for every sample. A node is *lost* where neither it nor anything
+that is computed from it in a few steps is found (a recurrent network may come back to the right numbers later). The
+first lost node whose inputs are not lost is where the artifact goes wrong.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from ocr_conformance.model import SourceModel, Tensors
 
 TOLERANCE = 1e-3
-"""Two sets of numbers are the same where their sums, sums of squares and extremes agree so well, relative to their size.
-Float kernels differ by about 1e-6; what fails a text differs by far more."""
+"""Two sets of numbers are the same where their sums, sums of squares and extremes agree so well, relative to their
+size. Float kernels differ by about 1e-6; what fails a text differs by far more."""
 
 FUSED = 8
 """So many nodes in a row may be fused to one op: convolution, bias, BatchNorm, activation, reshapes."""
@@ -102,7 +102,7 @@ class Node:
 
 
 def torch_nodes(model: TorchModel, form: str, inputs: Tensors, samples: int) -> list[Node]:
-    """Run ``torch.export``'s program of the network in a form (see `TorchModel.torch_model`), and take the prints of every node."""
+    """Run ``torch.export``'s program of the network in a form (see `TorchModel.torch_model`); prints of every node."""
     import torch
 
     network = model.torch_model(form=form)
@@ -246,27 +246,30 @@ def first_lost(nodes: list[Node], matched: dict[int, Tensor]) -> int | None:
             far[place] = 0
         for before in nodes[place].inputs:
             far[before] = min(far[before], far[place] + 1)
+    right = [distance <= FUSED for distance in far]
     for place, node in enumerate(nodes):
         fed = [i for i in node.inputs if nodes[i].fed and nodes[i].prints]
-        able = node.fed and any(each.telling for each in node.prints)
-        if able and far[place] > FUSED and fed and all(far[i] <= FUSED for i in fed):
+        if right[place] or not node.fed or not all(right[i] for i in fed):
+            continue
+        if fed and any(each.telling for each in node.prints):
             return place
+        right[place] = True  # a one-hot, say: nothing is known of it but what it was made from
     return None
 
 
 def explain(job: Job) -> dict[str, Any]:
     """Compare a float artifact with the graph that it was made from, by the numbers that both compute.
 
-    Params: ``model``, ``samples``, ``form`` (of a PyTorch network). Inputs: ``artifact`` (folder with ``model.tflite``), ``inputs`` (folder of
-    `source.prepare`), ``onnx`` (folder with ``model.onnx``; without it the source is a PyTorch network, and its graph
-    ``torch.export``'s). Files: ``nodes.json``: per node ``name``, ``kind``, ``layer``, ``shape``, ``found`` (op of the
-    artifact whose output holds its numbers, or ``None``).
+    Params: ``model``, ``samples``, ``form`` (of a PyTorch network). Inputs: ``artifact`` (folder with
+    ``model.tflite``), ``inputs`` (folder of `source.prepare`), ``onnx`` (folder with ``model.onnx``; without it the
+    source is a PyTorch network, and its graph ``torch.export``'s). Files: ``nodes.json``: per node ``name``, ``kind``,
+    ``layer``, ``shape``, ``found`` (op of the artifact whose output holds its numbers, or ``None``).
 
     Returns:
         ``named``: of the first lost node ``node``, ``kind``, ``layer``, ``where`` (the source's line), ``shape``;
         ``inputs``: where its inputs were found: ``node``, ``place``, ``tensor``, ``declared`` and ``real`` shape;
-        ``ops``: the artifact's ops that read those, ``place`` and ``kind``; or ``None``. ``nodes``, ``found`` (numbers of
-        float nodes that depend on the input, and of those that were found); ``samples``.
+        ``ops``: the artifact's ops that read those, ``place`` and ``kind``; or ``None``. ``nodes``, ``found`` (numbers
+        of float nodes that depend on the input, and of those that were found); ``samples``.
     """
     job.stage("source")
     model: SourceModel = build(job.params["model"])
@@ -313,9 +316,7 @@ def explain(job: Job) -> dict[str, Any]:
     }
 
 
-def _lost(
-    file: TFLiteFile, nodes: list[Node], matched: dict[int, Tensor], place: int | None
-) -> dict[str, Any] | None:
+def _lost(file: TFLiteFile, nodes: list[Node], matched: dict[int, Tensor], place: int | None) -> dict[str, Any] | None:
     if place is None:
         return None
     node = nodes[place]

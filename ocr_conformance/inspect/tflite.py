@@ -26,6 +26,7 @@ _MIN_RUNTIME = "min_runtime_version"
 _FLOATS = frozenset({"FLOAT16", "BFLOAT16", "FLOAT32", "FLOAT64"})
 _INTEGERS = frozenset({"INT2", "INT4", "UINT4", "INT8", "UINT8", "INT16"})
 _SIXTEEN = frozenset({"INT16"})
+_NUMPY = frozenset({"BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FLOAT16", "FLOAT32", "FLOAT64"})
 _INT32_LIMITS = (-(2**31), 2**31 - 1)
 
 # Positions of weight matrices among the inputs of fused LSTMs: input, recurrent and projection weights per direction,
@@ -136,6 +137,19 @@ class TFLiteFile:
         if buffer.data is None or len(buffer.data) == 0:
             return None
         return bytes(buffer.data)
+
+    def array(self, subgraph: int, index: int) -> Any:
+        """A constant as a numpy array of the file's own type (integers and floats of 8 to 64 bits, booleans).
+
+        Raises:
+            ValueError: it is no constant, or of another type.
+        """
+        import numpy as np
+
+        data, dtype = self.data(subgraph, index), self.dtype(subgraph, index)
+        if data is None or dtype not in _NUMPY:
+            raise ValueError(f"tensor {index} is no constant of a numpy type: {dtype}")
+        return np.frombuffer(data, dtype.lower()).reshape(self.shape(subgraph, index))
 
     def constant(self, subgraph: int, index: int) -> int | None:
         """The value of a constant INT32 or INT64 scalar."""

@@ -4,83 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.errors import UserError
+from ocr_conformance.explanation import NO_DIFFERENCE_DB, decibels, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ocr_conformance.explanation import Explanation
+    from ocr_conformance.explanation import Bisection, Explanation
 
 _SHOWN = 12
 """Rows of a table that names the worst; `--all` shows every op."""
 
 _LEAST_WIDTH = 140
-_NO_DIFFERENCE_DB = 199.0
-_COLUMNS = ("place", "kind", "layer", "shape", "dtype", "sqnr_db", "cosine", "made_db", "alone_db", "alone_texts", "low",
-            "high", "representable", "scale", "levels", "saturates", "tensor")  # fmt: skip
-
-
-def sentence(explanation: Explanation) -> str:
-    """The finding in one line: which op, what is wrong with it."""
-    named = explanation.facts["named"]
-    if named is None:
-        return f"no op makes an error of its own beside {explanation.reference}"
-    if explanation.method == "nodes":
-        return _lost(named, explanation.reference)
-    what = f"op {named['place']}, {named['kind']} of {named['layer']}"
-    if explanation.method == "onnx-tf":
-        return f"the first node that errs is {what}: its own error leaves {_db(named['made_db'])} of what it gives"
-    total = explanation.facts["sqnr_db"]
-    alone = named["alone_db"]
-    shared = _shared(explanation)
-    begin = f"the first error is made in {what}" if not shared else f"{shared}; its worst op is {what}"
-    return f"{begin}: {_parameters(named)}; this error alone leaves {_db(alone)} of the output (all together: {_db(total)})"
-
-
-def _shared(explanation: Explanation) -> str:
-    """Where no op alone accounts for what is lost: the layer that costs the most."""
-    from ocr_conformance.diagnose.explain import NEARLY_DB
-
-    named, total = explanation.facts["named"], explanation.facts["sqnr_db"]
-    if named["alone_db"] <= total + NEARLY_DB:
-        return ""
-    layer = next(each for each in explanation.facts["layers"] if named["place"] in each["ops"])
-    of = f"of its {len(layer['ops'])} ops together " if len(layer["ops"]) > 1 else ""
-    return f"no single op is to blame; most is lost in {layer['name']} ({of}{_db(layer['alone_db'])})"
-
-
-def _parameters(row: dict[str, Any]) -> str:
-    """What of an op's output can be represented, beside what has to be."""
-    needed = f"{row['low']:.4g} .. {row['high']:.4g}"
-    said = f"{_db(row['made_db'])} of its own"
-    if "scale" not in row:
-        return f"{said}, the reference is {needed}"
-    least, most = row["representable"]
-    said += f", the reference is {needed}, {row['dtype']} holds {least:.4g} .. {most:.4g} in steps of {row['scale']:.3g}"
-    if row["levels"] is not None and row["levels"] < 32:
-        said += f": only {max(1, round(row['levels']))} steps for all of it"
-    return said + (": it saturates" if row["saturates"] else "")
-
-
-def _lost(named: dict[str, Any], reference: str) -> str:
-    text = f"the artifact goes wrong at {named['kind']} of {named['layer'] or named['node']}"
-    text += f" (`{named['where']}`)" if named["where"] else ""
-    sources = []
-    for each in named["inputs"]:
-        shape = f", declared {each['declared']} and really {each['real']}" if each["declared"] != each["real"] else ""
-        sources.append(f"{each['node']} is right in op {each['place']}{shape}")
-    ops = ", ".join(f"{op['place']} {op['kind']}" for op in named["ops"][:4])
-    text += f": its input {'; '.join(dict.fromkeys(sources))}" if sources else ""
-    return text + (f"; it is read by {ops}" if ops else "") + f", and what follows is in none of {reference}"
-
-
-def _db(value: float | None) -> str:
-    if value is None:
-        return "?"
-    return "all" if value >= _NO_DIFFERENCE_DB else f"{value:.1f} dB"
+_COLUMNS = ("place", "kind", "layer", "shape", "dtype", "sqnr_db", "cosine", "made_db", "alone_db", "alone_texts",
+            "low", "high", "representable", "scale", "levels", "saturates", "tensor")  # fmt: skip
 
 
 def text(explanation: Explanation, *, every: bool, width: int) -> str:
@@ -109,7 +50,7 @@ def text(explanation: Explanation, *, every: bool, width: int) -> str:
         for layer in facts["layers"][:_SHOWN] if not every else ():
             changed = layer["alone_texts"]
             texts = f", {changed} of {facts['samples']} texts change" if changed is not None else ""
-            console.print(f"{_db(layer['alone_db']):>9}  {layer['name']} alone ({len(layer['ops'])} ops){texts}")
+            console.print(f"{decibels(layer['alone_db']):>9}  {layer['name']} alone ({len(layer['ops'])} ops){texts}")
     console.print(
         f"{facts.get('compared', facts.get('found'))} of {facts.get('ops', facts.get('nodes'))} compared, "
         f"{explanation.seconds:.0f} s, {explanation.peak_bytes / 2**20:.0f} MB"
@@ -154,12 +95,48 @@ def _cell(row: dict[str, Any], name: str) -> str:
         return f"{row['representable'][0]:.3g} .. {row['representable'][1]:.3g}" if "representable" in row else ""
     value = row.get(name)
     if name.endswith("_db"):
-        return _db(value) if value is not None else ""
+        return decibels(value) if value is not None else ""
     if name == "found":
         return "-" if value is None else str(value)
     if value is None:
         return ""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def bisection(found: Bisection, written: Path | None) -> str:
+    """What must stay float, what it costs in bytes, and where the recipe is."""
+    facts = found.facts
+    lines = [
+        f"{found.case}: wanted is the source's text on {found.wanted:.1%} of {facts['samples']} images",
+        "",
+        f"everything quantized: {facts['all_agreement']:.1%}, {facts['all_bytes'] / 1024:,.0f} KB",
+    ]
+    if not facts["holds"]:
+        best = max(facts["steps"], key=lambda step: step["agreement"])
+        kept = ", ".join(best["float"])
+        lines.append(f"not reached; best with {len(best['float'])} layers float ({best['agreement']:.1%}): {kept}")
+    elif not facts["kept"]:
+        lines.append("it holds: nothing has to stay float")
+    else:
+        lines.append(f"these kept float: {facts['agreement']:.1%}, {facts['bytes'] / 1024:,.0f} KB")
+        lines += [f"  {each['name']} (without it {each['agreement']:.1%})" for each in facts["kept"]]
+        lines.append(f"as a rule: NO_QUANTIZE for {' | '.join(each['pattern'] for each in facts['kept'])}")
+    lines.append(f"{len(facts['steps'])} recipes tried, {found.seconds:.0f} s")
+    if written is not None:
+        lines.append(f"wrote {written}")
+    return "\n".join(lines)
+
+
+def write_recipe(found: Bisection, path: Path) -> None:
+    """Copy the quantizer's recipe.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        shutil.copyfile(found.folder / "recipe.json", path)
+    except OSError as error:
+        raise UserError(f"--recipe {path}: cannot be written ({error.strerror})") from error
 
 
 def check_suffix(path: Path) -> None:
@@ -210,7 +187,7 @@ def _plot(explanation: Explanation, path: Path) -> None:
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, label, style in (("sqnr_db", "passed on", "-"), ("made_db", "made in the op", ".")):
-        seen = [row for row in rows if row[name] < _NO_DIFFERENCE_DB]
+        seen = [row for row in rows if row[name] < NO_DIFFERENCE_DB]
         axes.plot([row["place"] for row in seen], [row[name] for row in seen], style, label=label, linewidth=1)
     named = explanation.facts["named"]
     if named is not None:

@@ -32,6 +32,11 @@ def render(document: Mapping[str, Any]) -> str:
                 cells[1] = f"{_MARK[case['verdict']]} {cells[1]}"
                 lines.append(f"| {route} | {' | '.join(map(_cell, cells))} |")
         lines.append("")
+        searches = table.searches(cases)
+        lines += [
+            *(f"- search of {name} {_cell(found)}" for name, found in searches.items()),
+            *([""] if searches else ()),
+        ]
     lines += [f"> {warning}" for warning in document["warnings"]]
     return "\n".join(lines).rstrip() + "\n"
 

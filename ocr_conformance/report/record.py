@@ -81,6 +81,8 @@ def environment(engine: Engine) -> dict[str, Any]:
         "cpu": cpu(),
         "threads": settings.threads,
         "samples": settings.samples,
+        "search": settings.search,
+        "search_seed": settings.search_seed,
         "device": settings.device,
         "timeout_seconds": settings.timeout,
         "memory_bytes": settings.memory,

@@ -104,6 +104,22 @@ def finding(case: Mapping[str, Any]) -> str:
     return f"{name}: {first['message']}{others}"
 
 
+def searches(cases: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
+    """What searches found, by ``route/mode@toolchain``; of a case whose finding says it only the picture's file."""
+    found = {}
+    for text, case in cases:
+        result = case["checks"].get("search", {"verdict": "not-run"})
+        if result["verdict"] == "not-run":
+            continue
+        parsed = Case.parse(text)
+        name = f"{parsed.route}/{parsed.mode}@{parsed.toolchain}"
+        if result["message"] not in finding(case):
+            found[name] = f"{result['verdict']}: {result['message']}"
+        elif counterexample := result["data"].get("counterexample"):
+            found[name] = f"picture: {counterexample['file']}"
+    return found
+
+
 def kilobytes(size: float) -> str:
     """``8,666 KB``; a KB is 1024 bytes."""
     return f"{size / 1024:,.{0 if size >= 10240 else 1}f} KB"

@@ -64,6 +64,8 @@ def summary(document: Mapping[str, Any], width: int, *, color: bool) -> list[str
         )
         console.print(_table(cases))
         _findings(console, cases)
+        for name, found in table.searches(cases).items():
+            console.print(f"{name} search {found}", markup=False, soft_wrap=True)
     for warning in document["warnings"]:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     console.print(_counts(document), markup=False)

@@ -186,6 +186,15 @@ def _session(job: Job, model: SourceModel, inputs: Tensors, threads: int) -> Ses
     )
 
 
+def open_artifact(job: Job, model: SourceModel, inputs: Tensors) -> Session:
+    """The artifact of ``job.inputs["artifact"]``, allocated, to be called with one sample after the other.
+
+    Raises:
+        ValueError, RuntimeError: see `Session`.
+    """
+    return _session(job, model, inputs, job.params["threads"])
+
+
 def run(job: Job) -> dict[str, Any]:
     """Run an artifact at batch 1, sample by sample, its state reset before each invoke.
 

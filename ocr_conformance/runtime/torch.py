@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 BATCH = 16
 
 
-def predict(model: TorchModel, inputs: Tensors) -> Tensors:
-    """The network's outputs by declared name, as shipped, on ``[N, ...]`` arrays by declared name."""
+def predict(model: TorchModel, inputs: Tensors, network: Any = None) -> Tensors:
+    """The network's outputs by declared name, as shipped, on ``[N, ...]`` arrays by declared name.
+
+    ``network`` is what `TorchModel.torch_model` gives, where somebody has it.
+    """
     import numpy as np
     import torch
 
-    network = model.torch_model()
+    network = model.torch_model() if network is None else network
     names = [spec.name for spec in model.inputs()]
     results: list[list[Any]] = []
     with torch.inference_mode():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,6 +51,18 @@ def test_fused_lstms_keep_their_state(judge: Judge) -> None:
     assert clipped["verdict"] == "unsupported"
     assert "cell_clip" in clipped["message"]
     assert run.value("captcha-ocr:tf-keras/tf-lite/float32", "text", "agreement") == 1.0
+
+
+@pytest.mark.usefixtures("keras3")
+def test_a_counterexample_of_the_search_is_one_to_the_other_jobs_too(judge: Judge, tmp_path: Path) -> None:
+    case = "captcha-ocr/tf-lite-unrolled/full-int8"
+    selected = ("--ocr-model=captcha-ocr", "--ocr-route=tf-lite-unrolled", "--ocr-mode=full-int8", "-k", "not tf-keras")
+    found = judge(*selected, "--ocr-check=search", "--ocr-search=40").check(case, "search")["data"]["counterexample"]
+    assert found["shrunk"] and found["source"] != found["artifact"]
+    (tmp_path / "kept").mkdir()
+    shutil.copy(found["file"], tmp_path / "kept" / "word.png")
+    text = judge(*selected, "--ocr-check=text", f"--ocr-images={tmp_path / 'kept'}").check(case, "text")
+    assert text["data"]["differences"] == [["word.png", found["source"], found["artifact"]]]
 
 
 @pytest.fixture

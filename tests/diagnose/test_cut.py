@@ -37,13 +37,13 @@ def first(job):
     content = (job.inputs["artifact"] / "model.tflite").read_bytes()
     surgeon = Surgeon(content)
     file = surgeon.file
-    for place, op in enumerate(file.ops[0]):
+    for op in file.ops[0]:
         parameters = file.tensor(0, op.outputs[0]).quantization
         if op.name == job.params["kind"] and parameters is not None and parameters.scale is not None:
-            parameters.scale = [parameters.scale[0] * 40]
+            parameters.scale = [parameters.scale[0] * job.params["factor"]]
             break
     (job.out / "model.tflite").write_bytes(surgeon.pack())
-    return {"place": place}
+    return {"tensor": op.outputs[0]}
 
 
 def names(job):
@@ -75,29 +75,29 @@ def artifact(folder: Path, name: str) -> Path:
 
 
 @pytest.fixture
-def spoilt(tmp_path: Path, run_job: Run) -> Callable[[str], tuple[Path, int]]:
-    """The full-int8 toy with a wrong scale behind its first op of a kind: its folder and the op's place."""
+def spoilt(tmp_path: Path, run_job: Run) -> Callable[..., tuple[Path, int]]:
+    """The full-int8 toy with a wrong scale behind its first op of a kind: its folder and what the op makes."""
 
-    def spoil(kind: str) -> tuple[Path, int]:
+    def spoil(kind: str, factor: float = 40.0) -> tuple[Path, int]:
         (tmp_path / "spoil.py").write_text(SPOIL)
         whole = artifact(tmp_path / "int8", "conv-full-int8.tflite")
         out = tmp_path / "spoilt"
-        done = run_job(f"{tmp_path / 'spoil.py'}:first", {"kind": kind}, {"artifact": whole}, out)
+        done = run_job(f"{tmp_path / 'spoil.py'}:first", {"kind": kind, "factor": factor}, {"artifact": whole}, out)
         assert done["ok"], done
-        return out, done["facts"]["place"]
+        return out, done["facts"]["tensor"]
 
     return spoil
 
 
 @needs_litert
 def test_a_spoilt_op_is_cut_out_of_both_files(
-    tmp_path: Path, run_job: Run, toy: dict[str, Any], inputs: Path, spoilt: Callable[[str], tuple[Path, int]]
+    tmp_path: Path, run_job: Run, toy: dict[str, Any], inputs: Path, spoilt: Callable[..., tuple[Path, int]]
 ) -> None:
-    suspect, place = spoilt("CONV_2D")
+    suspect, tensor = spoilt("CONV_2D")
     out = tmp_path / "cut"
     done = run_job(
         "ocr_conformance.diagnose.cut:ops",
-        {"model": toy, "place": place, "quantizer": None},
+        {"model": toy, "tensor": tensor, "quantizer": None},
         {"artifact": suspect, "reference": artifact(tmp_path / "float", "conv.tflite"), "inputs": inputs},
         out,
     )
@@ -119,13 +119,13 @@ def test_a_spoilt_op_is_cut_out_of_both_files(
 @needs_litert
 @needs_quantizer
 def test_the_quantizer_is_tried_on_the_part_alone_and_found_innocent(
-    tmp_path: Path, run_job: Run, toy: dict[str, Any], inputs: Path, spoilt: Callable[[str], tuple[Path, int]]
+    tmp_path: Path, run_job: Run, toy: dict[str, Any], inputs: Path, spoilt: Callable[..., tuple[Path, int]]
 ) -> None:
-    suspect, place = spoilt("CONV_2D")
-    options = {"mode": "full-int8", "recipe": "all", "dynamic": ""}
+    suspect, tensor = spoilt("CONV_2D")
+    options = {"mode": "full-int8", "recipe": "all", "dynamic": "", "ranges": "extremes"}
     done = run_job(
         "ocr_conformance.diagnose.cut:ops",
-        {"model": toy, "place": place, "quantizer": options},
+        {"model": toy, "tensor": tensor, "quantizer": options},
         {
             "artifact": suspect,
             "reference": artifact(tmp_path / "float", "conv.tflite"),
@@ -143,12 +143,15 @@ def test_the_quantizer_is_tried_on_the_part_alone_and_found_innocent(
 
 
 @needs_litert
-def test_a_right_artifact_has_nothing_to_cut(tmp_path: Path, run_job: Run, toy: dict[str, Any], inputs: Path) -> None:
+def test_a_right_artifact_has_nothing_to_cut(
+    tmp_path: Path, run_job: Run, toy: dict[str, Any], inputs: Path, spoilt: Callable[..., tuple[Path, int]]
+) -> None:
+    right, tensor = spoilt("CONV_2D", 1.0)
     done = run_job(
         "ocr_conformance.diagnose.cut:ops",
-        {"model": toy, "place": 0, "quantizer": None},
+        {"model": toy, "tensor": tensor, "quantizer": None},
         {
-            "artifact": artifact(tmp_path / "int8", "conv-full-int8.tflite"),
+            "artifact": right,
             "reference": artifact(tmp_path / "float", "conv.tflite"),
             "inputs": inputs,
         },

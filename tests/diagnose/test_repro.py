@@ -154,7 +154,7 @@ def test_every_script_is_python_and_imports_nothing_of_ours(path: Path, full: bo
         "title": "A title", "imports": "import faulthandler", "guard": "faulthandler.dump_traceback_later(9)",
         "numpy": "import numpy as np", "settings": "converter = None", "backend": "tf_converter", "names": '["image"]',
         "opset": "12", "dynamo": "False", "tolerance": "1e-3", "limit": "20", "feeds": "[0]",
-        **repro._recipe({"mode": "int8", "recipe": "scoped", "dynamic": "x"}, True, stacked=True),
+        **repro._recipe({"mode": "int8", "recipe": "scoped", "dynamic": "x", "ranges": "average"}, True, stacked=True),
     }  # fmt: skip
     if not full:
         values |= {"imports": "", "guard": "", "numpy": "", "settings": ""}
@@ -167,13 +167,13 @@ def test_every_script_is_python_and_imports_nothing_of_ours(path: Path, full: bo
 @pytest.mark.parametrize("recipe", ["all", "scoped"])
 @pytest.mark.skipif(importlib.util.find_spec("litert_quantizer") is None, reason="litert-quantizer is not installed")
 def test_the_recipe_in_a_script_is_the_one_of_the_hop(tmp_path: Path, mode: str, recipe: str) -> None:
-    params = {"mode": mode, "recipe": recipe, "dynamic": "head"}
+    params = {"mode": mode, "recipe": recipe, "dynamic": "head", "ranges": "extremes"}
     made = repro._recipe(params, False, stacked=False)
     code = f"""
-from ocr_conformance.convert.litert_quantizer import recipe_of
+from ocr_conformance.convert.litert_quantizer import recipe as recipe_of
 {made["quantizer_imports"]}
 {made["recipe"]}
-theirs = recipe_of({mode!r}, {recipe!r}, "head")
+theirs = recipe_of({mode!r}, scoped={recipe == "scoped"}, dynamic="head")
 assert recipe.get_quantization_recipe() == theirs.get_quantization_recipe()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

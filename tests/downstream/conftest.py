@@ -19,4 +19,5 @@ def _plan(mode: str, options: Mapping[str, Any]) -> tuple[HopSpec, ...]:
 def pytest_ocr_register(config, registry):
     registry.add_route(Route("pack", "numpy -> packed", "numpy", (), _plan, {"fault": "", "seconds": 0.0}))
     functions = {name: f"{HOPS}:{name}" for name in ("run", "inspect", "repeat", "latency", "memory")}
-    registry.add_format("packed", Format("model.bin", **functions))
+    open_ = f"{HOPS}:open_artifact"
+    registry.add_format("packed", Format("model.bin", open=open_, **functions))

@@ -20,7 +20,7 @@ PACKAGE = Path(ocr_conformance.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 HEAVY = {
     "numpy", "scipy", "pydantic", "rich", "rapidfuzz", "PIL", "psutil", "filelock", "pooch", "platformdirs", "tomlkit",
-    "tensorflow", "keras", "tf_keras", "torch", "onnx", "ai_edge_litert", "jax",
+    "tensorflow", "keras", "tf_keras", "torch", "onnx", "ai_edge_litert", "jax", "hypothesis",
 }  # fmt: skip
 FRAMEWORKS = {
     "tensorflow",
@@ -33,7 +33,10 @@ FRAMEWORKS = {
     "jax",
     "keras_ocr",
 }
-WORKER = ("cases.py", "errors.py", "job.py", "model.py", "worker.py", "convert", "diagnose", "inspect", "runtime")
+WORKER = (
+    "cases.py", "errors.py", "job.py", "model.py", "polygons.py", "worker.py", "convert", "diagnose", "inspect",
+    "runtime",
+)  # fmt: skip
 
 
 def name(path: Path) -> str:

@@ -29,9 +29,9 @@ OTHER = Toolchain("onnx2tf", "/other/bin/python", "b" * 64, {"onnx2tf": "2.6.9",
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
     """An engine that sees these toolchains."""
 
-    def make(*chains: Toolchain, route: str = "onnx2tf") -> Engine:
+    def make(*chains: Toolchain, route: str = "onnx2tf", search: int | None = None) -> Engine:
         monkeypatch.setattr(toolchain, "available", lambda: list(chains))
-        settings = Settings(models=(MODEL,), routes=(route,), modes=("float32", "int8"), cache=tmp_path)
+        settings = Settings(models=(MODEL,), routes=(route,), modes=("float32", "int8"), cache=tmp_path, search=search)
         return Engine(settings, Registry.built_in())
 
     return make
@@ -90,3 +90,59 @@ def test_a_source_that_no_toolchain_can_run_is_said_too(engine: Callable[..., En
 def test_a_route_on_request_needs_its_very_name(engine: Callable[..., Engine]) -> None:
     assert {case.route for case in engine(HERE, OTHER, route="onnx2tf*").cases} == {"onnx2tf", "onnx2tf-direct"}
     assert {case.route for case in engine(HERE, OTHER, route="onnx2tf-dynamo").cases} == {"onnx2tf-dynamo"}
+
+
+SEARCH = {**SOURCE, "hypothesis": "6.170.17", "pillow": "13.0.0"}
+
+
+def searching(**versions: str) -> Toolchain:
+    return dataclasses.replace(HERE, versions={**SEARCH, **versions})
+
+
+@pytest.mark.parametrize("runtime", [{"ai-edge-litert": "2.3.0"}, {"tensorflow-cpu": "2.21.0"}])
+def test_a_search_runs_where_the_source_is_whatever_made_the_artifact(
+    engine: Callable[..., Engine], runtime: dict[str, str]
+) -> None:
+    made = engine(OTHER, searching(**runtime), search=7)
+    plan = made.plan(made.cases[0])
+    assert plan.search is not None
+    assert plan.search.workplace.python == HERE.python
+    assert plan.search.inputs["artifact"].workplace.python == OTHER.python
+    assert (plan.search.params["examples"], plan.search.params["seed"], plan.search.params["replay"]) == (7, 0, [])
+    assert plan.search.params["seconds"] < made.limits.seconds
+    other = engine(OTHER, searching(**runtime), search=8)
+    again = other.plan(other.cases[0]).search
+    assert again is not None
+    assert again.key != plan.search.key
+    made.close()
+    other.close()
+
+
+def test_a_search_without_hypothesis_says_what_to_install(engine: Callable[..., Engine]) -> None:
+    made = engine(dataclasses.replace(HERE, versions={**SOURCE, "pillow": "13.0.0"}), OTHER, search=7)
+    plan = made.plan(made.cases[0])
+    assert plan.search is None
+    assert plan.skip == ""
+    assert plan.no_search.startswith(
+        "toolchain modern lacks hypothesis>=6.100, ai-edge-litert here: install with "
+        "`/here/bin/python -m pip install hypothesis==6.170.17 ai-edge-litert=="
+    )
+    assert made.judge(made.cases[0], "search").verdict == "skipped"
+    made.close()
+
+
+def test_an_environment_without_a_lock_says_it_too(engine: Callable[..., Engine]) -> None:
+    local = dataclasses.replace(HERE, name="local", versions={**SEARCH, "hypothesis": "5.0"})
+    made = engine(local, OTHER, search=7)
+    assert made.plan(made.cases[0]).no_search.endswith(
+        "install with `/here/bin/python -m pip install 'hypothesis>=6.100' ai-edge-litert`"
+    )
+    made.close()
+
+
+def test_without_the_option_nothing_is_searched(engine: Callable[..., Engine]) -> None:
+    made = engine(searching(tensorflow="2.21.0"), OTHER)
+    plan = made.plan(made.cases[0])
+    assert (plan.search, plan.no_search) == (None, "")
+    assert "search" not in {check.name for check in made.checks_of(made.cases[0])}
+    made.close()
