@@ -329,6 +329,7 @@ def _engine_of_case(options: argparse.Namespace, **more: Any) -> tuple[Any, Any]
     case = Case.parse(options.case)
     settings = Settings(
         models=(case.model_id,),
+        modes=(case.mode,),
         routes=(case.route,),
         toolchains=(case.toolchain,),
         weights=tuple(options.weights),
@@ -338,11 +339,9 @@ def _engine_of_case(options: argparse.Namespace, **more: Any) -> tuple[Any, Any]
         **more,
     )
     engine = Engine(settings, _registry(options))
-    of_model = [each for each in engine.cases if each.variant == case.variant]
-    found = [each for each in of_model if each.mode == case.mode]  # its toolchain may be given as `here`
+    found = [each for each in engine.cases if each.variant == case.variant]  # its toolchain may be given as `here`
     if not found:
-        known = ", ".join(map(str, of_model[:3])) or "none"
-        raise UserError(f"there is no case {case}; of this model, route and toolchain there are: {known}")
+        raise UserError(f"there is no case {case}: `ocr-conformance list` shows what can be judged")
     return engine, found[0]
 
 

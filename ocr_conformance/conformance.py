@@ -697,7 +697,7 @@ class Engine:
         """The plan with the task that searches for a counterexample, where the source lives; or with why there is none.
 
         Raises:
-            _Missing: the source cannot be run here.
+            Missing: the source cannot be run here.
             UserError: a kept counterexample is none.
         """
         settings, case, source, chain = self.settings, plan.case, plan.source, plan.chain

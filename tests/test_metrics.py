@@ -177,3 +177,13 @@ def test_ratio_interval_cancels_a_machine_that_slows_down() -> None:
     assert metrics.ratio_interval(list(drift * 2), list(drift)) == pytest.approx((2, 2, 2))
     with pytest.raises(ValueError, match="positive"):
         metrics.ratio_interval([1.0, 0.0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (0, 1), (1, 1), (3, 2000), (26, 500), (500, 500), (0, 368)])
+def test_clopper_pearson(successes: int, trials: int) -> None:
+    low, high = metrics.clopper_pearson(successes, trials)
+    if not trials:
+        assert (low, high) == (0, 1)
+        return
+    exact = binomtest(successes, trials).proportion_ci(metrics.CONFIDENCE, method="exact")
+    assert (low, high) == pytest.approx((exact.low, exact.high))

@@ -99,7 +99,7 @@ def test_what_a_job_may_see_is_what_the_engine_stages() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in MODULES if name(path).partition("/")[0] not in ("convert", "inspect", "runtime")],
+    [path for path in MODULES if name(path).partition("/")[0] not in ("convert", "diagnose", "inspect", "runtime")],
     ids=name,
 )
 def test_the_process_that_judges_never_imports_a_framework(path: Path) -> None:

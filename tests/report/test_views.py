@@ -91,6 +91,22 @@ def test_terminal(document: dict[str, Any]) -> None:
     assert order == ["tf-lite", "float32", "int8", "tf-lite", "int8", "unrolled", "float16", "int16x8"]
 
 
+def test_what_a_search_found_stands_in_every_view(document: dict[str, Any]) -> None:
+    passed = result("search", "passed", 'disagreement 3 of 500; "ab" read "ab" / "a" (/kept/1.png)')
+    failed = result("search", "failed", "disagreement 300 of 500 (/kept/2.png)")
+    failed["data"] = {"counterexample": {"file": "/kept/2.png"}}
+    document["cases"]["m/tf-lite/float32@modern"]["checks"]["search"] = passed
+    document["cases"]["m/tf-lite/int8@tf215"] = case(failed)
+    lines = terminal.summary(document, width=80, color=False)
+    assert 'tf-lite/float32@modern search passed: disagreement 3 of 500; "ab" read "ab" / "a" (/kept/1.png)' in lines
+    assert "tf-lite/int8@tf215 search picture: /kept/2.png" in lines  # its finding has been told
+    text = markdown.render(document)
+    assert (
+        '- search of tf-lite/float32@modern passed: disagreement 3 of 500; "ab" read "ab" / "a" (/kept/1.png)' in text
+    )
+    assert "- search of tf-lite/int8@tf215 picture: /kept/2.png" in text
+
+
 def test_terminal_names_no_toolchain_where_there_is_one(document: dict[str, Any]) -> None:
     del document["cases"]["m/tf-lite/int8@tf215"]
     assert "tf-lite/int8 failed: tensors" in " ".join(terminal.summary(document, width=200, color=False))
