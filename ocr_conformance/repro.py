@@ -78,9 +78,8 @@ class _Repro:
     expected: str
     happens: str
     model: str
-    wrong: bool
-    """Whether the script ends in status 1 by itself, or by what it shows."""
     ended: Outcome | None = None
+    """Of what fails: how; ``None`` where it gives something wrong."""
     values: dict[str, str] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     more: str = ""
@@ -201,7 +200,7 @@ class _Chooser:
             "the converted file gives what the PyTorch program gives (`expected.npz`)",
             f"it converts and runs, and gives other numbers (`actual.npz`); in the network the artifact goes wrong at "
             f"{named['kind']} of {named['layer'] or named['node']}{where}",
-            model, True, values={"tolerance": "1e-3"}, files=folder,
+            model, values={"tolerance": "1e-3"}, files=folder,
         )  # fmt: skip
 
     def _quantized(self, named: dict[str, Any]) -> _Repro:
@@ -247,7 +246,7 @@ class _Chooser:
             "requantized_wrong" if again else "quantized_wrong", requires, chain,
             f"the quantized file gives nearly what the float one gives (`expected.npz`): more than "
             f"{facts['limit_db']:g} dB of it",
-            happens, f"`float.tflite` and `quantized.tflite`: {part}. {how}", True,
+            happens, f"`float.tflite` and `quantized.tflite`: {part}. {how}",
             values=values, files=files, more=_tensors(facts),
         )  # fmt: skip
 
@@ -278,7 +277,7 @@ class _Chooser:
         mode = f", mode {self.case.mode}" if "mode" in hop.params else ""
         return _Repro(
             f"{converter} {_verb(ended)} on this model{mode}{_first(ended)}",
-            template, requires, chain, "the model is converted", _happens(hop.name, ended), model, False, ended,
+            template, requires, chain, "the model is converted", _happens(hop.name, ended), model, ended,
             {"imports": imports, "guard": guard, "numpy": numpy, **values}, files, more=_tail(ended),
         )  # fmt: skip
 
@@ -363,7 +362,7 @@ class _Chooser:
         return _Repro(
             f"{made} makes a file that the runtime {_verb(ran)} on{_first(ran)}",
             "runtime_fails", requires, chain, "the runtime loads the file and runs it", _happens("the runtime", ran),
-            f"`model.tflite`, {what}", False, ran, {"imports": imports, "guard": guard}, files, more=_tail(ran),
+            f"`model.tflite`, {what}", ran, {"imports": imports, "guard": guard}, files, more=_tail(ran),
         )  # fmt: skip
 
     # --- gathering ------------------------------------------------------------------------------------------------
@@ -558,7 +557,7 @@ def _try(engine: Engine, plan: Plan, repro: _Repro, folder: Path) -> Outcome | N
     """Fill the folder and run its script; see `_run`. One sample to calibrate on is tried before all of them."""
     _fill(folder, repro)
     calibration = folder / "calibration.npz"
-    if repro.wrong or not calibration.exists():
+    if repro.ended is None or repro.ended.kind == "timeout" or not calibration.exists():
         return _run(engine, plan, repro, folder)
     import numpy as np
 
@@ -601,16 +600,28 @@ def _run(engine: Engine, plan: Plan, repro: _Repro, folder: Path) -> Outcome | N
     )
     outcome = engine.scheduler.outcome(task)
     assert outcome is not None
-    if repro.ended is not None and outcome.kind == repro.ended.kind == "memory":
-        return outcome
-    status = outcome.facts.get("status") if outcome.ok else None
-    shown = status == 1 if repro.wrong else bool(status)
-    if shown and repro.ended is not None and repro.ended.kind == "signal":
-        shown = status is not None and status < 0
-    if not shown:
-        ended = f"status {status}: {' '.join(outcome.facts['output'][-3:])}" if outcome.ok else _said(outcome)
+    if not _shows(repro, outcome):
+        ended = f"status {outcome.facts['status']}: {_end(outcome)}" if outcome.ok else _said(outcome)
         raise UserError(f"{plan.case}: a script by itself does not show it, it ended with {ended[:_WORDS]}")
     return outcome
+
+
+def _shows(repro: _Repro, ran: Outcome) -> bool:
+    """Whether a script ended as it should: what fails for another reason shows nothing."""
+    if not ran.ok:
+        return repro.ended is not None and ran.kind == repro.ended.kind == "memory"
+    status, output = ran.facts["status"], ran.facts["output"]
+    if repro.ended is None:
+        return bool(status == 1 and output[-1:] == ["WRONG"])
+    if repro.ended.kind == "signal":
+        return bool(status < 0)
+    if repro.ended.kind == "exception":
+        return bool(status == 1 and any(repro.ended.message.partition(":")[0] in line for line in output))
+    return bool(status != 0)
+
+
+def _end(ran: Outcome) -> str:
+    return " ".join(ran.facts["output"][-3:])
 
 
 def _listed(folder: Path) -> list[tuple[str, int, str]]:

@@ -53,7 +53,7 @@ def quantized(float_file: Path, quantized_file: Path, **more: Any) -> repro._Rep
     }
     return repro._Repro(
         'a "quantizer" spoils `CONV_2D`', "quantized_wrong", ("ai-edge-litert",), CHAIN, "right", "wrong", "an op",
-        True, values={"limit": "20", "feeds": json.dumps([0])}, files=files, **more,
+        values={"limit": "20", "feeds": json.dumps([0])}, files=files, **more,
     )  # fmt: skip
 
 
@@ -195,14 +195,39 @@ def test_the_script_says_wrong_until_the_file_is_right(chosen: Path) -> None:
     assert done.stdout.splitlines()[-1] == "WRONG" and "SQNR" in done.stdout
 
 
+def ran(status: int, *output: str) -> Outcome:
+    return Outcome("ok", "convert", facts={"status": status, "output": list(output), "python": "3.11.7"})
+
+
+@pytest.mark.parametrize(
+    ("ended", "run", "shows"),
+    [
+        (None, ran(1, "SQNR 0.0 dB", "WRONG"), True),
+        (None, ran(0, "right"), False),
+        (None, ran(1, "ModuleNotFoundError: No module named 'torch'"), False),
+        (None, ran(-11), False),
+        (Outcome("signal", "convert", "SIGSEGV"), ran(-11), True),
+        (Outcome("signal", "convert", "SIGSEGV"), ran(1, "ValueError: no"), False),
+        (Outcome("exception", "convert", "RuntimeError: tensor data is null"), ran(1, "RuntimeError: tensor"), True),
+        (Outcome("exception", "convert", "RuntimeError: tensor data is null"), ran(1, "ImportError: no numpy"), False),
+        (Outcome("exception", "convert", "RuntimeError: tensor data is null"), ran(0, "converted"), False),
+        (Outcome("memory", "convert", "more than 9 MB"), Outcome("memory", "convert"), True),
+        (Outcome("memory", "convert", "more than 9 MB"), ran(0, "converted"), False),
+        (Outcome("signal", "convert", "SIGSEGV"), Outcome("timeout", "convert"), False),
+    ],
+)
+def test_what_fails_for_another_reason_shows_nothing(ended: Outcome | None, run: Outcome, shows: bool) -> None:
+    made = repro._Repro("title", "template", (), CHAIN, "right", "wrong", "an op", ended)
+    assert repro._shows(made, run) == shows
+
+
 def test_the_readme_says_what_to_install_and_whose_weights_these_are(tmp_path: Path) -> None:
     (tmp_path / "repro.py").write_text("print()\n")
     ended = Outcome("signal", "convert", "SIGSEGV", seconds=1.25, peak_bytes=2**20)
     made = repro._Repro(
         "torch crashes (SIGSEGV)", "tf_lite_fails", ("torch", "ai-edge-litert"), CHAIN, "it converts",
-        repro._happens("tf-lite(int8)", ended), "a model", False, ended,
+        repro._happens("tf-lite(int8)", ended), "a model", ended,
     )  # fmt: skip
-    ran = Outcome("ok", "convert", facts={"status": -11, "output": ["Fatal"], "python": "3.11.7"})
     known = SimpleNamespace(distribution="models==1.0", url="", path="", licence="MIT")
     plan = SimpleNamespace(
         case=CASE,
@@ -211,7 +236,7 @@ def test_the_readme_says_what_to_install_and_whose_weights_these_are(tmp_path: P
             entry=SimpleNamespace(contract=SimpleNamespace(weights_sources=lambda: {"real": known})),
         ),
     )
-    text = repro._readme(cast(Any, plan), made, tmp_path, ran)
+    text = repro._readme(cast(Any, plan), made, tmp_path, ran(-11, "Fatal"))
     for words in (
         "# torch crashes (SIGSEGV)", "pip install torch==2.13.0 ai-edge-litert==2.3.0",
         "python -X faulthandler repro.py", "tf-lite(int8) was killed by SIGSEGV after 1.2 s",
@@ -220,7 +245,7 @@ def test_the_readme_says_what_to_install_and_whose_weights_these_are(tmp_path: P
     ):  # fmt: skip
         assert words in text
     plan.source.weights.path = None
-    assert "drawn from a seed: they are nobody's" in repro._readme(cast(Any, plan), made, tmp_path, ran)
+    assert "drawn from a seed: they are nobody's" in repro._readme(cast(Any, plan), made, tmp_path, ran(-11, "Fatal"))
 
 
 # --- for real --------------------------------------------------------------------------------------------------------
