@@ -185,22 +185,27 @@ def is_wrong(expected: list[Any], actual: list[Any]) -> bool:
 
 
 def smallest(program: Program, node: Any, wrong: Callable[[set[Any]], bool], seconds: float) -> set[Any] | None:
-    """A part about a node that is wrong and of which no single node can be taken away; ``None``: none was found."""
+    """A part about a node that is wrong, of which (within the seconds) no single node can be spared; ``None``: none is."""
     until = time.monotonic() + seconds
 
     def still(kept: set[Any]) -> bool:
         return node in kept and time.monotonic() < until and wrong(kept)
 
+    tried: list[set[Any]] = []
     size = next((each for each in SPANS if still(program.span(node, each, each))), None)
     if size is None:
         return None
     before = _least(size, lambda few: still(program.span(node, few, size)))
     behind = _least(size, lambda few: still(program.span(node, before, few)))
     kept = program.span(node, before, behind)
-    for other in reversed(program.nodes):
-        less = program.closed(kept - {other}) if other in kept else kept
-        if less < kept and still(less):
-            kept = less
+    most = len(kept) + 1
+    while len(kept) < most:  # one that could not be spared may be, once others are gone
+        most = len(kept)
+        for other in reversed(program.nodes):
+            less = program.closed(kept - {other}) if other in kept else kept
+            if less < kept and less not in tried and still(less):
+                kept = less
+            tried.append(less)
     return kept
 
 
