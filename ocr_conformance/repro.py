@@ -216,7 +216,7 @@ class _Chooser:
         files, facts = self._files(self.plan.chain, "cut:ops", params, inputs)
         again = facts["requantized_db"] is not None and facts["requantized_db"] < facts["limit_db"]
         converter = hop.requires[0]
-        version = _version(self.plan.chain, converter)
+        who = _converter(self.plan.chain, converter)
         what = f"`{facts['named']['kind']}`" if facts["cut"] else "the network"
         happens = (
             f"{facts['sqnr_db']:.1f} dB are left by `quantized.tflite`, which is cut out of the artifact (8 bits over "
@@ -231,7 +231,7 @@ class _Chooser:
         elif by_quantizer:
             how = "no part of the network shows it alone: the files are compared"
         else:
-            how = f"{converter} does not read `.tflite` files: what it made is here, the conversion is not run again"
+            how = f"{who} does not read `.tflite` files: what it made is here, the conversion is not run again"
         requires = ("litert-quantizer", "ai-edge-litert") if again else ("ai-edge-litert",)
         values = {"limit": f"{facts['limit_db']:g}", "feeds": json.dumps(facts["feeds"])}
         if again:
@@ -242,7 +242,7 @@ class _Chooser:
         chain = self._place(("litert-quantizer", "ai-edge-litert") if again else ("ai-edge-litert",))
         part = f"{' '.join(facts['ops'])} of {facts['named']['layer']}" if facts["cut"] else "the whole network"
         return _Repro(
-            f"{converter} {version} spoils {what} in mode {self.case.mode}: {facts['sqnr_db']:.1f} dB are left",
+            f"{who} spoils {what} in mode {self.case.mode}: {facts['sqnr_db']:.1f} dB are left",
             "requantized_wrong" if again else "quantized_wrong", requires, chain,
             f"the quantized file gives nearly what the float one gives (`expected.npz`): more than "
             f"{facts['limit_db']:g} dB of it",
@@ -271,7 +271,7 @@ class _Chooser:
         template, requires, values, files, model = make(hop, task)
         source = self.plan.source.description.requires if hop.source else ()
         chain = self._place((*hop.requires, *source))
-        converter = f"{requires[0]} {_version(chain, requires[0])}"
+        converter = _converter(chain, requires[0])
         imports, guard = _guard(ended, self.engine)
         numpy = "import numpy as np" if "calibration.npz" in files else ""
         mode = f", mode {self.case.mode}" if "mode" in hop.params else ""
@@ -349,7 +349,7 @@ class _Chooser:
     def _refused(self, ran: Outcome) -> _Repro:
         """An artifact that does not load or run."""
         converter = self.hops[self.plan.hops[-1][0]].requires[0]
-        made = f"{converter} {_version(self.plan.chain, converter)}"
+        made = _converter(self.plan.chain, converter)
         requires = ("ai-edge-litert",)
         chain = self._place(requires)
         # Only what is not prepared is refused as an op, too.
@@ -675,6 +675,12 @@ def _distribution(chain: Toolchain, name: str) -> str:
     if name == "onnx2tf":  # its backend tf_converter needs tensorflow and tf_keras
         return "onnx2tf[tensorflow]"
     return f"{name}-cpu" if name not in chain.versions and f"{name}-cpu" in chain.versions else name
+
+
+def _converter(chain: Toolchain, name: str) -> str:
+    """A converter with its version."""
+    found = f"{name} {_version(chain, name)}"
+    return f"TFLiteConverter ({found})" if name == "tensorflow" else found
 
 
 def _version(chain: Toolchain, name: str) -> str:

@@ -185,7 +185,7 @@ def is_wrong(expected: list[Any], actual: list[Any]) -> bool:
 
 
 def smallest(program: Program, node: Any, wrong: Callable[[set[Any]], bool], seconds: float) -> set[Any] | None:
-    """A part about a node that is wrong, of which (within the seconds) no single node can be spared; ``None``: none is."""
+    """A part about a node that is wrong, of which (within the seconds) no single node can be spared; ``None``: none."""
     until = time.monotonic() + seconds
 
     def still(kept: set[Any]) -> bool:
