@@ -333,12 +333,14 @@ def refused(job: Job) -> dict[str, Any]:
     """Cut an artifact to the op that the runtime refuses to prepare, where its message names one.
 
     Params: ``model``, ``message``. Inputs: ``artifact``, ``inputs`` (folder of `source.prepare`). Files:
-    ``model.tflite``; ``inputs.npz``, of one sample, in the order of the file's inputs (``input_0``, ...), of the whole
-    file only: what is not allocated is not fed.
+    ``model.tflite``; ``inputs.npz``, of one sample, in the order of the file's inputs (``input_0``, ...): of an op
+    alone zeros, since nothing is computed.
 
     Returns:
         ``cut``; ``ops``: the kinds of what is left of a cut file.
     """
+    import numpy as np
+
     job.stage("allocate")
     path = job.inputs["artifact"] / ARTIFACT
     named = _NODE.search(job.params["message"])
@@ -354,6 +356,7 @@ def refused(job: Job) -> dict[str, Any]:
             interpreter(model_content=alone, num_threads=1).allocate_tensors()
         except RuntimeError:
             (job.out / ARTIFACT).write_bytes(alone)
+            _save(job.out / "inputs.npz", "input", [np.zeros(file.shape(0, i), np.float32) for i in inputs])
             return {"cut": True, "ops": [op.name]}
     shutil.copyfile(path, job.out / ARTIFACT)
     model: SourceModel = build(job.params["model"])

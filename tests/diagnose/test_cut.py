@@ -278,7 +278,7 @@ def test_a_program_of_which_no_part_is_wrong_stays_whole(tmp_path: Path, run_job
 
 @needs_litert
 def test_an_op_that_is_refused_is_cut_out_and_else_the_whole_file_is_kept(
-    tmp_path: Path, run_job: Run, toy: dict[str, Any], inputs: Path
+    tmp_path: Path, run_job: Run, toy: dict[str, Any], inputs: Path, spoilt: Callable[..., tuple[Path, int]]
 ) -> None:
     whole = artifact(tmp_path / "whole", "conv.tflite")
     done = run_job(
@@ -291,3 +291,14 @@ def test_an_op_that_is_refused_is_cut_out_and_else_the_whole_file_is_kept(
     assert (tmp_path / "cut" / "model.tflite").read_bytes() == (whole / "model.tflite").read_bytes()
     with np.load(tmp_path / "cut" / "inputs.npz") as archive:
         assert archive["input_0"].shape == (1, 8, 8, 1)
+    # a scale of zero: it cannot be prepared
+    suspect, _ = spoilt("CONV_2D", 0.0)
+    done = run_job(
+        "ocr_conformance.diagnose.cut:refused",
+        {"model": toy, "message": "RuntimeError: Node number 0 (CONV_2D) failed to prepare."},
+        {"artifact": suspect, "inputs": inputs},
+        tmp_path / "refused",
+    )
+    assert done["ok"] and done["facts"] == {"cut": True, "ops": ["CONV_2D"]}
+    with np.load(tmp_path / "refused" / "inputs.npz") as archive:
+        assert archive["input_0"].shape == (1, 8, 8, 1) and not archive["input_0"].any()
