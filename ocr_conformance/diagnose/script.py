@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ocr_conformance.job import Job
 
 SCRIPT = "repro.py"
-_LINES = 40
+_LINES, _CHARACTERS = 40, 300
 _NOISE = re.compile(r"I\d{4} |Extension modules: |WARNING: All log messages before absl")
 """Lines that say nothing of how a converter ended."""
 
@@ -45,5 +45,5 @@ def run(job: Job) -> dict[str, Any]:
             output.seek(0)
             text = output.read().decode(errors="replace")
         text = text.replace(f"{copy}/", "").replace(sys.prefix, "$VIRTUAL_ENV")
-    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
+    lines = [line.rstrip()[:_CHARACTERS] for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
     return {"status": done.returncode, "output": lines[-_LINES:], "python": platform.python_version()}
