@@ -10,6 +10,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -89,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--recipe", type=Path, metavar="FILE", help="with --bisect: write the quantizer's recipe")
     _of_a_case(explain)
     explain.set_defaults(command=_explain)
+
+    repro = commands.add_parser("repro", help="write a folder that shows a case's defect without us, to send upstream")
+    repro.add_argument("case", help="model[:variant]/route/mode@toolchain, as reports write it")
+    repro.add_argument("--output", type=Path, metavar="DIR", help="the folder, not there or empty (repro-CASE)")
+    _of_a_case(repro)
+    repro.set_defaults(command=_repro)
 
     search = commands.add_parser("search", help="the smallest picture that an artifact reads otherwise than its source")
     search.add_argument("case", help="model[:variant]/route/mode@toolchain, as reports write it")
@@ -362,6 +369,17 @@ def _explain(options: argparse.Namespace) -> int:
     for path in options.output:
         views.write(found, path)
         print(f"wrote {path}")
+    return 0
+
+
+def _repro(options: argparse.Namespace) -> int:
+    from ocr_conformance import repro
+
+    engine, case = _engine_of_case(options)
+    folder = options.output or Path("repro-" + re.sub(r"[^\w.-]+", "-", str(case)))
+    with engine:
+        repro.write(engine, case, folder)
+    print(f"wrote {folder}: python {folder / repro.SCRIPT}")
     return 0
 
 

@@ -88,6 +88,8 @@ def assert_refused(capsys: Captured, arguments: list[str | Path], *words: str) -
         (["search", "captcha-ocr/tf-lite/int8@here", "--examples=0"], ["--examples", "'0' is no whole number of at"]),
         (["search", "captcha-ocr/tf-lite/int8@here", "--examples=x"], ["--examples", "'x' is no whole number"]),
         (["search", "captcha-ocr/tf-lite/int8@here", "--seed=-1"], ["--seed", "'-1' is no whole number of at least 0"]),
+        (["repro", "captcha-ocr"], ["'captcha-ocr' is no case"]),
+        (["repro", "captcha-ocr/tf-lite/int8@here", "--output", "JUNK"], ["--output", "this is a file; name another"]),
         (["toolchain", "create", "modren"], ["modren", "did you mean 'modern'"]),
         (["toolchain", "create", "modern", "--python=/nowhere"], ["/nowhere", "does not run"]),
         (["toolchain", "remove", "modren"], ["modren"]),

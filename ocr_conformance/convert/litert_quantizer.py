@@ -10,7 +10,7 @@ from ocr_conformance.convert.saved_model import SIGNATURE
 from ocr_conformance.job import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -36,8 +36,6 @@ def quantize(job: Job) -> dict[str, Any]:
     """
     import importlib.metadata
 
-    from litert_quantizer import quantizer
-
     params = job.params
     job.stage("convert")
     started = time.perf_counter()
@@ -50,10 +48,7 @@ def quantize(job: Job) -> dict[str, Any]:
         ranges = calibrate(model, rules, arrays, params["ranges"])
     calibrated = time.perf_counter()
 
-    quantized = quantizer.Quantizer(model, rules.get_quantization_recipe()).quantize(
-        ranges, enable_progress_bar=False, enable_progress_report=False
-    )
-    content = bytes(quantized.quantized_model)
+    content = quantized(model, rules, ranges)
     finished = time.perf_counter()
     (job.out / "model.tflite").write_bytes(content)
     return {
@@ -106,6 +101,17 @@ def calibrate(model: str, rules: Any, arrays: Mapping[str, npt.NDArray[Any]], ra
     Raises:
         ValueError: there are no such ``ranges`` (see `quantize`).
     """
+    count = len(next(iter(arrays.values())))
+    samples = ({name: array[index : index + 1] for name, array in arrays.items()} for index in range(count))
+    return observe(model, rules, samples, ranges)
+
+
+def observe(model: str, rules: Any, samples: Iterable[Mapping[str, npt.NDArray[Any]]], ranges: str) -> Any:
+    """The ranges of a float file's tensors on samples: arrays by input name of its signature.
+
+    Raises:
+        ValueError: there are no such ``ranges`` (see `quantize`).
+    """
     from litert_quantizer import calibrator
     from litert_quantizer.utils import qsv_utils
 
@@ -114,8 +120,17 @@ def calibrate(model: str, rules: Any, arrays: Mapping[str, npt.NDArray[Any]], ra
         raise ValueError(f"option ranges = {ranges!r}: expected one of {', '.join(updates)}")
     # One thread: the ranges must not depend on the machine.
     observer = calibrator.Calibrator(model, num_threads=1, qsv_update_func=updates[ranges])
-    for index in range(len(next(iter(arrays.values())))):
+    for sample in samples:
         # One call a sample: the state of LSTM kernels is reset at the end of a call only.
-        sample = {name: array[index : index + 1] for name, array in arrays.items()}
         observer.calibrate({SIGNATURE: [sample]}, rules)
     return observer.get_model_qsvs()
+
+
+def quantized(model: str, rules: Any, ranges: Any) -> bytes:
+    """A float file, quantized by rules, and by ranges where these ask for them."""
+    from litert_quantizer import quantizer
+
+    made = quantizer.Quantizer(model, rules.get_quantization_recipe()).quantize(
+        ranges, enable_progress_bar=False, enable_progress_report=False
+    )
+    return bytes(made.quantized_model)

@@ -72,13 +72,7 @@ class LiteRTQuantizer:
         return litert_quantizer.recipe(self._mode, keep_float=[group.pattern() for group in kept])
 
     def __call__(self, kept: Sequence[Group]) -> bytes:
-        from litert_quantizer import quantizer
-
-        rules = self._rules(kept).get_quantization_recipe()
-        made = quantizer.Quantizer(self._model, rules).quantize(
-            self._ranges, enable_progress_bar=False, enable_progress_report=False
-        )
-        return bytes(made.quantized_model)
+        return litert_quantizer.quantized(self._model, self._rules(kept), self._ranges)
 
     def recipe(self, kept: Sequence[Group]) -> Any:
         """In the quantizer's own form: ``Quantizer(MODEL, json.load(FILE))``."""

@@ -188,3 +188,16 @@ class Surgeon:
                 tensor.buffer = numbers.setdefault(tensor.buffer, len(numbers))
         self._model.buffers = [self._model.buffers[old] for old in numbers]
         self._model.metadata = self._model.metadataBuffer = None
+
+    def sign(self, key: str) -> None:
+        """Give the file a signature: its inputs are ``input_0``, ..., its outputs ``output_0``, ... in order."""
+        signature = self._schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = key, 0
+        for kind, indices in (("inputs", self.inputs), ("outputs", self.outputs)):
+            listed = []
+            for place, index in enumerate(indices):
+                named = self._schema.TensorMapT()
+                named.name, named.tensorIndex = f"{kind[:-1]}_{place}", index
+                listed.append(named)
+            setattr(signature, kind, listed)
+        self._model.signatureDefs = [signature]
