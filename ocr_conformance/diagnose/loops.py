@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.diagnose.runner import Runner
-from ocr_conformance.inspect.tflite import TFLiteFile, schema
+from ocr_conformance.diagnose.surgery import pack, whole
+from ocr_conformance.inspect.tflite import TFLiteFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +27,7 @@ _MOST_STEPS = 1000
 
 def as_main(content: bytes, subgraph: int) -> bytes:
     """The same file with another subgraph as the primary one."""
-    import flatbuffers
-
-    model = schema().ModelT.InitFromPackedBuf(content, 0)
+    model = whole(TFLiteFile(content))
     graphs = list(model.subgraphs)
     graphs[0], graphs[subgraph] = graphs[subgraph], graphs[0]
     moved = {0: subgraph, subgraph: 0}
@@ -40,13 +39,7 @@ def as_main(content: bytes, subgraph: int) -> bytes:
                         called = getattr(options, name)
                         setattr(options, name, moved.get(called, called))
     model.subgraphs, model.signatureDefs = graphs, None
-    file = TFLiteFile(content)
-    for number, buffer in enumerate(model.buffers):
-        if getattr(buffer, "offset", 0) > 1:  # it stands behind the flatbuffer, and would not move with it
-            buffer.data, buffer.offset, buffer.size = file.buffer(number), 0, 0
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack(model)
 
 
 class Steps:

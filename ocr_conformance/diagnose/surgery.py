@@ -16,6 +16,23 @@ Read = tuple[int, int]
 """An op's place in execution order and the slot among its inputs."""
 
 
+def whole(file: TFLiteFile) -> Any:
+    """A file's model with all buffers inside the flatbuffer: those that stand behind it would not move with it."""
+    for number, buffer in enumerate(file.model.buffers):
+        if getattr(buffer, "offset", 0) > 1:
+            buffer.data, buffer.offset, buffer.size = file.buffer(number), 0, 0
+    return file.model
+
+
+def pack(model: Any) -> bytes:
+    """The bytes of a model."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 class Surgeon:
     """A copy of a file that can be changed; `pack` gives its bytes."""
 
@@ -27,24 +44,17 @@ class Surgeon:
         """
         self.file = TFLiteFile(content)
         self._schema = schema()
-        self._model = self.file.model
+        self._model = whole(self.file)
         # The names of a signature would have to follow every change; runners here go by tensor index.
         self._model.signatureDefs = None
         self._graph = self.file.graphs[0]
         self._ops: list[Any] = list(self._graph.operators)
         self._size = len(self._graph.tensors)
-        for number, buffer in enumerate(self._model.buffers):
-            if getattr(buffer, "offset", 0) > 1:  # it stands behind the flatbuffer, and would not move with it
-                buffer.data, buffer.offset, buffer.size = self.file.buffer(number), 0, 0
 
     def pack(self) -> bytes:
         """The changed file."""
-        import flatbuffers
-
         self._graph.operators = self._ops
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self._model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return pack(self._model)
 
     def _append_like(self, tensor: int, name: str) -> int:
         """A new tensor of the shape and type of another one, computed or fed."""
