@@ -50,12 +50,17 @@ def text(explanation: Explanation, *, every: bool, width: int) -> str:
         for layer in facts["layers"][:_SHOWN] if not every else ():
             changed = layer["alone_texts"]
             texts = f", {changed} of {facts['samples']} texts change" if changed is not None else ""
-            console.print(f"{decibels(layer['alone_db']):>9}  {layer['name']} alone ({len(layer['ops'])} ops){texts}")
+            console.print(f"{decibels(layer['alone_db']):>9}  {layer['name']} alone ({_ops(layer)}){texts}")
     console.print(
         f"{facts.get('compared', facts.get('found'))} of {facts.get('ops', facts.get('nodes'))} compared, "
         f"{explanation.seconds:.0f} s, {explanation.peak_bytes / 2**20:.0f} MB"
     )
     return out.getvalue()
+
+
+def _ops(layer: dict[str, Any]) -> str:
+    count = len(layer["ops"])
+    return "1 op" if count == 1 else f"{count} ops"
 
 
 def _around(explanation: Explanation) -> list[dict[str, Any]]:
