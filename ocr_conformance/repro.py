@@ -232,14 +232,14 @@ class _Chooser:
             how = "no part of the network shows it alone: the files are compared"
         else:
             how = f"{who} does not read `.tflite` files: what it made is here, the conversion is not run again"
-        requires = ("litert-quantizer", "ai-edge-litert") if again else ("ai-edge-litert",)
+        requires = ("litert-quantizer", "ai-edge-litert") if again else (self._runtime(),)
         values = {"limit": f"{facts['limit_db']:g}", "feeds": json.dumps(facts["feeds"])}
         if again:
             files["actual.npz"] = files.pop("requantized.npz")
             values |= _recipe(hop.params, "calibration.npz" in files, stacked=True)
         else:
             files = {name: path for name, path in files.items() if name not in ("calibration.npz", "requantized.npz")}
-        chain = self._place(("litert-quantizer", "ai-edge-litert") if again else ("ai-edge-litert",))
+        chain = self._place(requires)
         part = f"{' '.join(facts['ops'])} of {facts['named']['layer']}" if facts["cut"] else "the whole network"
         return _Repro(
             f"{who} spoils {what} in mode {self.case.mode}: {facts['sqnr_db']:.1f} dB are left",
@@ -350,7 +350,7 @@ class _Chooser:
         """An artifact that does not load or run."""
         converter = self.hops[self.plan.hops[-1][0]].requires[0]
         made = _converter(self.plan.chain, converter)
-        requires = ("ai-edge-litert",)
+        requires = (self._runtime(),)
         chain = self._place(requires)
         # Only what is not prepared is refused as an op, too.
         message = ran.message if ran.kind == "exception" and ran.stage == "allocate" else ""
@@ -374,6 +374,10 @@ class _Chooser:
 
     def _form(self) -> str:
         return next((task.params["form"] for _, task, _ in self.plan.hops if "form" in task.params), "source")
+
+    def _runtime(self) -> str:
+        """The distribution whose runtime was seen to run the artifact: see `runtime.litert.interpreter_class`."""
+        return "ai-edge-litert" if "ai-edge-litert" in self.plan.chain.versions else "tensorflow"
 
     def _place(self, requires: tuple[str, ...]) -> Toolchain:
         try:
@@ -578,7 +582,9 @@ def _fill(folder: Path, repro: _Repro) -> None:
         else:
             shutil.copyfile(path, folder / name)
     title = repro.title.replace("\\", "/").replace('"', "'")
-    (folder / SCRIPT).write_text(_render(f"{repro.template}.py.txt", {"title": f"{title}.", **repro.values}))
+    (folder / SCRIPT).write_text(
+        _render(f"{repro.template}.py.txt", {"title": f"{title.rstrip('.')}.", **repro.values})
+    )
 
 
 def _run(engine: Engine, plan: Plan, repro: _Repro, folder: Path) -> Outcome | None:

@@ -39,7 +39,7 @@ LIMIT_DB = 20.0
 LEVELS = 16
 """How many steps ahead of the named op ops are taken in, before the whole network is."""
 
-_NODE = re.compile(r"Node number (\d+) \(")
+_NODE = re.compile(r"Node number (\d+) \((\w+)\)")
 
 
 @dataclass(frozen=True)
@@ -343,15 +343,16 @@ def refused(job: Job) -> dict[str, Any]:
 
     job.stage("allocate")
     path = job.inputs["artifact"] / ARTIFACT
-    named = _NODE.search(job.params["message"])
     content = path.read_bytes()
     file = TFLiteFile(content)
-    if named is not None and int(named[1]) < len(file.ops[0]):
-        op = file.ops[0][int(named[1])]
+    interpreter, _ = interpreter_class()
+    for number, kind in _NODE.findall(job.params["message"]):
+        op = next(iter(file.ops[0][int(number) : int(number) + 1]), None)
+        if op is None or op.name != kind:  # inside of a loop
+            continue
         inputs = [i for i in dict.fromkeys(op.inputs) if i >= 0 and file.data(0, i) is None]
         inputs = [i for i in inputs if not file.tensor(0, i).isVariable]
         alone = extracted(content, inputs, op.outputs)
-        interpreter, _ = interpreter_class()
         try:
             interpreter(model_content=alone, num_threads=1).allocate_tensors()
         except RuntimeError:
