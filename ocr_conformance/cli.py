@@ -340,6 +340,8 @@ def _engine_of_case(options: argparse.Namespace, **more: Any) -> tuple[Any, Any]
     )
     engine = Engine(settings, _registry(options))
     found = [each for each in engine.cases if each.variant == case.variant]  # its toolchain may be given as `here`
+    if not found and not case.variant and len(engine.cases) == 1:  # a model that is nothing without a variant
+        found = engine.cases
     if not found:
         raise UserError(f"there is no case {case}: `ocr-conformance list` shows what can be judged")
     return engine, found[0]
