@@ -151,6 +151,7 @@ def convert_in_all_modes(job: Any) -> dict[str, Any]:
         mode = name.partition("/")[2]
         recipe = "scoped" if name.startswith("scoped") else "all"
         more = {"unroll": True, "mode": mode, "select_tf_ops": False, "recipe": recipe, "dynamic": ""}
+        more["ranges"] = "extremes"
         return type(job)({**job.params, **more}, inputs, job.out / name)
 
     saved_model.export(step("export", ""))
