@@ -377,6 +377,8 @@ def _explain(options: argparse.Namespace) -> int:
 def _repro(options: argparse.Namespace) -> int:
     from ocr_conformance import repro
 
+    if options.output is not None:
+        repro.check_free(options.output)
     engine, case = _engine_of_case(options)
     folder = options.output or Path("repro-" + re.sub(r"[^\w.-]+", "-", str(case)))
     with engine:

@@ -98,7 +98,7 @@ def write(engine: Engine, case: Case, output: Path) -> Path:
     Raises:
         UserError: the folder is not empty or cannot be written; the case is right, or cannot be shown by itself.
     """
-    _check_free(output)
+    check_free(output)
     plan = engine.plan(case)
     if plan.parts:
         parts = " or ".join(str(part.case) for _, part in plan.parts)
@@ -122,7 +122,12 @@ def write(engine: Engine, case: Case, output: Path) -> Path:
     return output
 
 
-def _check_free(output: Path) -> None:
+def check_free(output: Path) -> None:
+    """Before anything is run.
+
+    Raises:
+        UserError: ``output`` is a file, a folder that is not empty, or cannot be looked into.
+    """
     try:
         taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
     except OSError as error:
