@@ -167,7 +167,7 @@ def read_broken(job: Any) -> dict[str, Any]:
 
     from ocr_conformance.inspect import tflite
 
-    schema = tflite._schema()
+    schema = tflite.schema()
     model = schema.ModelT.InitFromPackedBuf((job.inputs["artifact"] / "model.tflite").read_bytes(), 0)
     tensors = model.subgraphs[0].tensors
     bias = next(t for t in tensors if t.type == schema.TensorType.INT32 and t.quantization.scale is not None)
