@@ -267,6 +267,7 @@ class Bisection:
 
     Attributes:
         case: whose quantization it is.
+        quantizer: ``litert-quantizer`` or ``tf-lite``.
         wanted: agreement with the source's text that had to be reached, 0 .. 1.
         facts: what the job returned.
         folder: with ``model.tflite`` and ``recipe.json``.
@@ -274,6 +275,7 @@ class Bisection:
     """
 
     case: str
+    quantizer: str
     wanted: float
     facts: dict[str, Any]
     folder: Path
@@ -336,4 +338,4 @@ def bisect(engine: Engine, case: Case, *, agreement: float | None = None) -> Bis
         plan.chain, "ocr_conformance.diagnose.bisect:bisect", f"bisect {case}", params, inputs
     )
     outcome, folder = _done(engine, case, task)
-    return Bisection(str(case), wanted, outcome.facts, folder, outcome.seconds)
+    return Bisection(str(case), quantizer, wanted, outcome.facts, folder, outcome.seconds)

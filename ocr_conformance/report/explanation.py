@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = 12
 """Rows of a table that names the worst; `--all` shows every op."""
 
-_LEAST_WIDTH = 140
+_LEAST_WIDTH = 150
 _COLUMNS = ("place", "kind", "layer", "shape", "dtype", "sqnr_db", "cosine", "made_db", "alone_db", "alone_texts",
             "low", "high", "representable", "scale", "levels", "saturates", "tensor")  # fmt: skip
 
@@ -43,7 +43,7 @@ def text(explanation: Explanation, *, every: bool, width: int) -> str:
         console.print(_table(rows, ("kind", "layer", "shape", "found")))
     else:
         rows = explanation.rows if every else facts["worst"][:_SHOWN]
-        columns = ["place", "kind", "layer", "shape", "sqnr_db", "made_db"]
+        columns = ["place", "kind", "layer", "shape", "sqnr_db", "cosine", "made_db"]
         if explanation.method == "ops":
             columns += ["alone_db", "alone_texts", "range", "holds"]
         console.print(_table(rows, columns, mark=facts["named"]))
@@ -125,7 +125,8 @@ def bisection(found: Bisection, written: Path | None) -> str:
     else:
         lines.append(f"these kept float: {facts['agreement']:.1%}, {facts['bytes'] / 1024:,.0f} KB")
         lines += [f"  {each['name']} (without it {each['agreement']:.1%})" for each in facts["kept"]]
-        lines.append(f"as a rule: NO_QUANTIZE for {' | '.join(each['pattern'] for each in facts['kept'])}")
+        if found.quantizer == "litert-quantizer":
+            lines.append(f"as a rule: NO_QUANTIZE for {'|'.join(each['pattern'] for each in facts['kept'])}")
     lines.append(f"{len(facts['steps'])} recipes tried, {found.seconds:.0f} s")
     if written is not None:
         lines.append(f"wrote {written}")
