@@ -34,6 +34,7 @@ def run(job: Job) -> dict[str, Any]:
     """
     job.stage("convert")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment["COLUMNS"] = "1000"  # a path that a converter's log breaks in two is not found below
     with tempfile.TemporaryDirectory() as aside:
         copy = Path(aside) / "repro"
         shutil.copytree(job.params["folder"], copy)
