@@ -544,7 +544,8 @@ def explain(job: Job) -> dict[str, Any]:
     Returns:
         ``named``: the row of the op that made the error, or ``None``; ``worst``: rows of the tried ops, worst first;
         ``layers``: ``name``, ``ops`` (places), ``alone_db``, ``alone_texts`` of each, worst first; ``sqnr_db`` of the
-        outputs; ``samples``; ``ops``, ``compared`` (numbers of them). Where the named op is a WHILE, ``inside``: the
+        outputs; ``samples``, and ``alone_samples`` of them on which errors were tried alone; ``ops``, ``compared``
+        (numbers of them). Where the named op is a WHILE, ``inside``: the
         same of its body, whose samples are steps of the loop on the first image.
     """
     model: SourceModel = build(job.params["model"])
@@ -557,7 +558,7 @@ def explain(job: Job) -> dict[str, Any]:
     job.stage("invoke")
     found = look(pair, sources, model, samples)
     (job.out / "ops.json").write_text(json.dumps(found.rows))
-    facts = {**found.facts(), "samples": samples}
+    facts = {**found.facts(), "samples": samples, "alone_samples": min(samples, ALONE_SAMPLES)}
     if found.named is not None and found.named.op.name == "WHILE":
         inside = look_into_loop(pair, sources, found.named)
         if inside is not None:

@@ -49,7 +49,7 @@ def text(explanation: Explanation, *, every: bool, width: int) -> str:
         console.print(_table(rows, columns, mark=facts["named"]))
         for layer in facts["layers"][:_SHOWN] if not every else ():
             changed = layer["alone_texts"]
-            texts = f", {changed} of {facts['samples']} texts change" if changed is not None else ""
+            texts = f", {changed} of {facts['alone_samples']} texts change" if changed is not None else ""
             console.print(f"{decibels(layer['alone_db']):>9}  {layer['name']} alone ({_ops(layer)}){texts}")
     console.print(
         f"{facts.get('compared', facts.get('found'))} of {facts.get('ops', facts.get('nodes'))} compared, "

@@ -30,7 +30,16 @@ FLOOR: dict[str, Any] = {
     "alone_texts": None, "weights": [],
 }  # fmt: skip
 LAYERS = [{"name": "net/stn", "ops": [47, 48], "alone_db": 4.4, "alone_texts": 4}]
-FACTS = {"named": MUL, "worst": [MUL], "layers": LAYERS, "sqnr_db": 4.7, "samples": 4, "ops": 2, "compared": 2}
+FACTS = {
+    "named": MUL,
+    "worst": [MUL],
+    "layers": LAYERS,
+    "sqnr_db": 4.7,
+    "samples": 4,
+    "alone_samples": 4,
+    "ops": 2,
+    "compared": 2,
+}
 FOUND = Explanation("m/tf-lite/int8@modern", "m/tf-lite/float32@modern", "ops", FACTS, [MUL, FLOOR], 48.2, 10**9)
 LOST = {
     "node": "softmax", "kind": "softmax.int", "layer": "decoder/cell", "where": "scores.softmax(1)",
