@@ -65,12 +65,7 @@ def explain(engine: Engine, case: Case) -> Explanation:
     Raises:
         UserError: there is nothing that could be compared: one sentence that says why.
     """
-    plan = engine.plan(case)
-    if plan.parts:
-        parts = " or ".join(str(part.case) for _, part in plan.parts)
-        raise UserError(f"{case} is a pipeline: explain one of its parts, {parts}")
-    if plan.skip:
-        raise UserError(f"{case} cannot be tried here: {plan.skip}")
+    plan = plan_of_one(engine, case, "explain")
     for name, task, _ in plan.hops:
         outcome = engine.scheduler.outcome(task)
         if outcome is None or not outcome.ok:
@@ -90,6 +85,24 @@ def explain(engine: Engine, case: Case) -> Explanation:
             )  # fmt: skip
             return _result(engine, case, task, "ops", str(sibling.case))
     return _by_nodes(engine, plan)
+
+
+def plan_of_one(engine: Engine, case: Case, what: str) -> Plan:
+    """The plan of a case that is one network and can be tried here.
+
+    Args:
+        what: is to be done with it, as a verb.
+
+    Raises:
+        UserError: it is a pipeline, or something is missing here.
+    """
+    plan = engine.plan(case)
+    if plan.parts:
+        parts = " or ".join(str(part.case) for _, part in plan.parts)
+        raise UserError(f"{case} is a pipeline: {what} one of its parts, {parts}")
+    if plan.skip:
+        raise UserError(f"{case} cannot be tried here: {plan.skip}")
+    return plan
 
 
 def _maker(engine: Engine, plan: Plan) -> TaskMaker:

@@ -22,7 +22,7 @@ from ocr_conformance import toolchain
 from ocr_conformance.cases import MODES
 from ocr_conformance.conformance import Missing, TaskMaker
 from ocr_conformance.errors import UserError
-from ocr_conformance.explanation import explain
+from ocr_conformance.explanation import explain, plan_of_one
 from ocr_conformance.weights import file_sha256
 
 if TYPE_CHECKING:
@@ -99,12 +99,7 @@ def write(engine: Engine, case: Case, output: Path) -> Path:
         UserError: the folder is not empty or cannot be written; the case is right, or cannot be shown by itself.
     """
     check_free(output)
-    plan = engine.plan(case)
-    if plan.parts:
-        parts = " or ".join(str(part.case) for _, part in plan.parts)
-        raise UserError(f"{case} is a pipeline: make a repro of one of its parts, {parts}")
-    if plan.skip:
-        raise UserError(f"{case} cannot be tried here: {plan.skip}")
+    plan = plan_of_one(engine, case, "make a repro of")
     repro = _Chooser(engine, plan).choose()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

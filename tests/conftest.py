@@ -83,6 +83,18 @@ def run_job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return run
 
 
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """A folder as `source.prepare` leaves it: the 6 images whose outputs tests/data/expected.npz holds."""
+    import numpy as np
+
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    with np.load(CHECKOUT / "tests" / "data" / "expected.npz") as expected:
+        np.savez(folder / "inputs.npz", image=expected["image"])
+    return folder
+
+
 class Server(ThreadingHTTPServer):
     """Serves ``pages`` by path, only the first half of those in ``cut``, and notes what was ``asked``."""
 

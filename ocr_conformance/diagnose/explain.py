@@ -18,9 +18,10 @@ that does.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ocr_conformance.diagnose.align import RECODING, align, tensor_name
 from ocr_conformance.diagnose.loops import Steps, as_main
@@ -33,7 +34,7 @@ from ocr_conformance.runtime import tensors
 from ocr_conformance.runtime.litert import ARTIFACT, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -62,6 +63,13 @@ STEPS = 8
 
 GROUP_BYTES = 192 * 2**20
 """Activations that are looked at together; a network with more is run once a group."""
+
+
+class _OfTensor(Protocol):
+    tensor: int
+
+
+_Computed = TypeVar("_Computed", bound=_OfTensor)
 
 _TORCH = "litert_torch.Named/"
 _NUMBER = re.compile(r"_?\d+$")
@@ -94,6 +102,10 @@ class Pair:
         self.suspect, self.reference = TFLiteFile(suspect), TFLiteFile(reference)
         self.pairs = align(self.suspect, self.reference)
         self._makers = {t: op for op in self.suspect.ops[0] for t in op.outputs}
+        self._recoded: dict[int, list[int]] = {}
+        for op in self.suspect.ops[0]:
+            if op.name in RECODING:
+                self._recoded.setdefault(op.inputs[0], []).append(op.outputs[0])
         self.units = [
             Unit(place, op, tensor, self.pairs.get(tensor))
             for place, op in enumerate(self.suspect.ops[0])
@@ -142,27 +154,27 @@ class Pair:
 
     def heirs(self, tensor: int) -> set[int]:
         """The tensor and all that only write its numbers otherwise."""
-        found = {tensor}
-        for op in self.suspect.ops[0]:
-            if op.name in RECODING and op.inputs[0] in found:
-                found.add(op.outputs[0])
+        found: set[int] = set()
+        pending = [tensor]
+        while pending:
+            found.add(pending[-1])
+            pending += self._recoded.get(pending.pop(), ())
         return found
 
-    def groups(self, most: int) -> Iterator[list[Unit]]:
-        """The units in order, so many at a time that their outputs have at most ``most`` bytes as float32."""
-        group: list[Unit] = []
-        size = 0
-        for unit in self.units:
-            bytes_ = 4
-            for length in self.suspect.shape(0, unit.tensor):
-                bytes_ *= max(length, 1)
-            if group and size + bytes_ > most:
-                yield group
-                group, size = [], 0
-            group.append(unit)
-            size += bytes_
-        if group:
+
+def in_groups(file: TFLiteFile, units: Sequence[_Computed]) -> Iterator[list[_Computed]]:
+    """What a file computes, in order, so many at a time that it has at most `GROUP_BYTES` as float32."""
+    group: list[_Computed] = []
+    size = 0
+    for unit in units:
+        bytes_ = 4 * math.prod(max(length, 1) for length in file.shape(0, unit.tensor))
+        if group and size + bytes_ > GROUP_BYTES:
             yield group
+            group, size = [], 0
+        group.append(unit)
+        size += bytes_
+    if group:
+        yield group
 
 
 class Sources:
@@ -219,7 +231,7 @@ def _with_outputs(content: bytes, wanted: Iterable[int]) -> tuple[Runner, list[i
 def measure(pair: Pair, sources: Sources | Steps, samples: int) -> None:
     """Fill in ``passed`` and ``made`` of every unit."""
     inputs = set(sources.suspect)
-    for group in pair.groups(GROUP_BYTES):
+    for group in in_groups(pair.suspect, pair.units):
         partners = [unit.partner for unit in group if unit.partner is not None and not pair.is_recoding(unit.tensor)]
         local = Local(pair, partners) if partners else None
         seen = [unit.tensor for unit in group] + [unit.op.inputs[0] for unit in group if pair.is_recoding(unit.tensor)]

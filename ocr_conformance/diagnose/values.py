@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.diagnose.align import tensor_name
-from ocr_conformance.diagnose.explain import GROUP_BYTES, layer
+from ocr_conformance.diagnose.explain import in_groups, layer
 from ocr_conformance.diagnose.runner import Runner, dequantized
 from ocr_conformance.diagnose.surgery import Surgeon
 from ocr_conformance.inspect.tflite import TFLiteFile
@@ -25,7 +25,7 @@ from ocr_conformance.runtime import tensors
 from ocr_conformance.runtime.litert import ARTIFACT, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -180,7 +180,7 @@ class Tensor:
 
     place: int
     """Of the op that makes it, in execution order."""
-    index: int
+    tensor: int
     prints: list[Print] = field(default_factory=list)
     shape: tuple[int, ...] = ()
     """As it really is; a wrong graph may declare another one."""
@@ -195,31 +195,18 @@ def artifact_tensors(content: bytes, feeds: Sequence[dict[int, npt.NDArray[np.fl
         for place, op in enumerate(file.ops[0])
         if op.outputs and not all(file.data(0, i) is not None for i in op.inputs if i >= 0)
     ]
-    for group in _groups(file, computed):
+    for group in in_groups(file, computed):
         surgeon = Surgeon(content)
-        surgeon.set_outputs([tensor.index for tensor in group])
+        surgeon.set_outputs([tensor.tensor for tensor in group])
         runner = Runner(surgeon.pack())
         for fed in feeds:
-            values = runner(fed, [tensor.index for tensor in group])
+            values = runner(fed, [tensor.tensor for tensor in group])
             for tensor in group:
-                value = dequantized(file, tensor.index, values[tensor.index])
+                value = dequantized(file, tensor.tensor, values[tensor.tensor])
                 if value.dtype.kind == "f":
                     tensor.prints.append(Print.of(value))
                     tensor.shape = value.shape
     return found + computed
-
-
-def _groups(file: TFLiteFile, computed: list[Tensor]) -> Iterator[list[Tensor]]:
-    group: list[Tensor] = []
-    size = 0
-    for tensor in computed:
-        bytes_ = 4 * math.prod(max(n, 1) for n in file.shape(0, tensor.index))
-        if group and size + bytes_ > GROUP_BYTES:
-            yield group
-            group, size = [], 0
-        group.append(tensor)
-        size += bytes_
-    yield group
 
 
 def match(nodes: list[Node], found: list[Tensor]) -> dict[int, Tensor]:
@@ -328,7 +315,7 @@ def _lost(file: TFLiteFile, nodes: list[Node], matched: dict[int, Tensor], place
             sources.append((nodes[before].name, matched[before]))
         elif nodes[before].fed:
             pending += nodes[before].inputs
-    read = {tensor.index for _, tensor in sources}
+    read = {tensor.tensor for _, tensor in sources}
     return {
         "node": node.name,
         "kind": node.kind,
@@ -339,8 +326,8 @@ def _lost(file: TFLiteFile, nodes: list[Node], matched: dict[int, Tensor], place
             {
                 "node": name,
                 "place": tensor.place,
-                "tensor": tensor_name(file, tensor.index),
-                "declared": file.shape(0, tensor.index),
+                "tensor": tensor_name(file, tensor.tensor),
+                "declared": file.shape(0, tensor.tensor),
                 "real": list(tensor.shape),
             }
             for name, tensor in sources

@@ -59,15 +59,6 @@ def toy() -> dict[str, Any]:
     return {"adapter": f"{DATA / 'toy' / 'model.py'}:Toy", "variant": "", "weights": weights}
 
 
-@pytest.fixture
-def inputs(tmp_path: Path) -> Path:
-    folder = tmp_path / "inputs"
-    folder.mkdir()
-    with np.load(DATA / "expected.npz") as expected:
-        np.savez(folder / "inputs.npz", image=expected["image"])
-    return folder
-
-
 def artifact(folder: Path, name: str) -> Path:
     folder.mkdir()
     shutil.copyfile(DATA / name, folder / "model.tflite")

@@ -43,16 +43,6 @@ def images(tmp_path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def inputs(tmp_path: Path) -> Path:
-    """A folder as `source.prepare` leaves it: the 6 images whose outputs tests/data/expected.npz holds."""
-    folder = tmp_path / "inputs"
-    folder.mkdir()
-    with np.load(DATA / "expected.npz") as expected:
-        np.savez(folder / "inputs.npz", image=expected["image"])
-    return folder
-
-
-@pytest.fixture
 def artifact(tmp_path: Path) -> Callable[[str], Path]:
     """A folder with a file of tests/data as ``model.tflite``."""
 
