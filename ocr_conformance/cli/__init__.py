@@ -1,0 +1,53 @@
+"""The command line: the same engine without pytest.
+
+Exit status: 0 all is well, 1 a check failed or is undecided, 4 the user must mend something (one line on stderr).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from ocr_conformance.cli import cache, case, contract, judge, toolchain
+from ocr_conformance.cli.options import in_our_words
+from ocr_conformance.errors import UserError
+
+Command = Callable[[argparse.Namespace], int]
+
+_MISTAKE = 4
+
+
+class _Parser(argparse.ArgumentParser):
+    """A mistake in the arguments ends as every other one: one line, exit status 4 (argparse: usage lines, 2)."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_MISTAKE, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``ocr-conformance``."""
+    options = _parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        status = command(options)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        print(f"ocr-conformance: {in_our_words(str(error))}", file=sys.stderr)
+        return _MISTAKE
+    except BrokenPipeError:  # `ocr-conformance cache info | head`; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="ocr-conformance", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for group in (judge, case, contract, toolchain, cache):
+        group.add(commands)
+    return parser

@@ -1,0 +1,46 @@
+"""`contract update`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ocr_conformance.cli.options import Commands, add_cache, add_model_paths, cache_folder, registry_of
+
+
+def add(commands: Commands) -> None:
+    """Register the command."""
+    contract = commands.add_parser("contract", help="a model's contract").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    update = contract.add_parser("update", help="re-baseline limits from measured values, as a diff")
+    update.add_argument("model", help="model, model:variant or glob")
+    for name in ("mode", "route", "toolchain", "check"):
+        update.add_argument(f"--{name}", action="append", default=[], help=f"only this {name}, or glob (repeatable)")
+    update.add_argument("--weights", action="append", default=[], metavar="CHOICE", help="as pytest's --ocr-weights")
+    update.add_argument("--images", type=Path, metavar="DIR", help="images to measure on")
+    update.add_argument("--because", help="why limits may be loosened; goes into the contract")
+    update.add_argument("--write", action="store_true", help="change the file (without: only show the diff)")
+    add_model_paths(update)
+    add_cache(update)
+    update.set_defaults(command=_contract_update)
+
+
+def _contract_update(options: argparse.Namespace) -> int:
+    from ocr_conformance.conformance import Engine, Settings
+    from ocr_conformance.rebaseline import update_from
+
+    settings = Settings(
+        models=(options.model,),
+        modes=tuple(options.mode),
+        routes=tuple(options.route),
+        toolchains=tuple(options.toolchain),
+        checks=tuple(options.check),
+        weights=tuple(options.weights),
+        images=options.images,
+        cache=cache_folder(options),
+    )
+    with Engine(settings, registry_of(options)) as engine:
+        diffs = update_from(engine, because=options.because, write=options.write)
+    print("\n".join(diffs) if diffs else "nothing to change")
+    return 0
