@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from ocr_conformance.cli import cache, case, contract, judge, toolchain
+from ocr_conformance.cli import cache, case, contract, judge, records, toolchain
 from ocr_conformance.cli.options import in_our_words
 from ocr_conformance.errors import UserError
 
@@ -48,6 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ocr-conformance", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (judge, case, contract, toolchain, cache):
+    for group in (judge, case, contract, toolchain, cache, records):
         group.add(commands)
     return parser
