@@ -133,7 +133,7 @@ class KerasModel(SourceModel):
         """
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """`keras_model`, in batches of 16; it is kept for the next call. Where that rewrites anything, override this."""
+        """`keras_model` in batches of 16, kept for the next call. Where that rewrites anything, override this."""
         import numpy as np
 
         if self._kept is None:

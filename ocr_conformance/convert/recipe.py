@@ -1,4 +1,4 @@
-"""A recognizer whose images and texts are a matter of its contract's ``[reading]``: what is left to write is the network."""
+"""A recognizer whose images and texts are as its contract's ``[reading]`` says: the network is left to write."""
 
 from __future__ import annotations
 

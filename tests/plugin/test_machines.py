@@ -50,9 +50,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(
-    tmp_path: Path, make_repository: Callable[[Path], Path]
-) -> Iterator[Callable[..., Machine]]:
+def machine(tmp_path: Path, make_repository: Callable[[Path], Path]) -> Iterator[Callable[..., Machine]]:
     """Start a machine: ``machine(name)``. It has our distributions by way of a ``.pth`` file, and no ``sys.path`` of
     this process."""
     servers = []
