@@ -182,10 +182,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """Raise what `pytest_generate_tests` could not."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Raise what `pytest_generate_tests` could not; see to it that groups reach xdist's controller."""
     if _USAGE in config.stash:
         raise pytest.UsageError(config.stash[_USAGE])
+    for item in items:
+        group = item.stash.get(_GROUP, "")
+        if group and not item.nodeid.endswith(f"@{group}"):
+            # xdist 3.8 sends a group at the end of the node id, where pytest 9.2 does not look for it any more
+            # (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+            item._id = type(item.id).parse(f"{item.nodeid}@{group}")
 
 
 class _Listener:

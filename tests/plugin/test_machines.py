@@ -70,14 +70,15 @@ def machine(tmp_path: Path, make_repository: Callable[[Path], Path]) -> Iterator
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
         own = {"HOME": folder, "TMPDIR": folder / "tmp", "XDG_CACHE_HOME": folder / "cache"}
         own["PYTHONPATH"] = Path(ocr_conformance.__file__).parents[1]
-        server = subprocess.Popen(
-            [python, "-u", "-m", "execnet.script.socketserver", "127.0.0.1:0"],
-            cwd=folder,
-            env=outside | {name: str(value) for name, value in own.items()},
-            stdout=subprocess.PIPE,
-            stderr=(folder / "errors").open("w"),
-            text=True,
-        )
+        with (folder / "errors").open("w") as errors:
+            server = subprocess.Popen(
+                [python, "-u", "-m", "execnet.script.socketserver", "127.0.0.1:0"],
+                cwd=folder,
+                env=outside | {name: str(value) for name, value in own.items()},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         servers.append(server)
         assert server.stdout is not None
         found = re.search(r"Accept loop \('127\.0\.0\.1', (\d+)\)", server.stdout.readline())
