@@ -825,6 +825,33 @@ class Engine:
                 late.append(plan.latency(self._baseline(plan).artifact))
         return found + late
 
+    def groups(self, pairs: Iterable[tuple[Case, str]]) -> dict[Case, str]:
+        """Cases that share a job, directly or by way of others, under one name: the model of the first.
+
+        Who judges whole groups runs no job that another runs, even without a cache in common.
+
+        Raises:
+            UserError: weights or images cannot be had.
+        """
+        checks_of: dict[Case, list[str]] = {}
+        for case, name in pairs:
+            checks_of.setdefault(case, []).append(name)
+        order = list(checks_of)
+        parent = list(range(len(order)))
+        first: dict[str, int] = {}
+
+        def root(number: int) -> int:
+            while parent[number] != number:
+                number = parent[number]
+            return number
+
+        for number, case in enumerate(order):
+            tasks = self.tasks((case, name) for name in checks_of[case])
+            for key in {each.key for task in tasks for each in task.closure()}:
+                low, high = sorted((root(first.setdefault(key, number)), root(number)))
+                parent[high] = low
+        return {case: order[root(number)].model_id for number, case in enumerate(order)}
+
     def prefetch(self, pairs: Iterable[tuple[Case, str]]) -> None:
         """Start in the background what these checks will need.
 
