@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
-from ocr_conformance.cli import cache, case, contract, judge, toolchain
-from ocr_conformance.cli.options import in_our_words
+from ocr_conformance.cli import cache, case, contract, convert, judge, toolchain
+from ocr_conformance.cli.options import Command, in_our_words
 from ocr_conformance.errors import UserError
-
-Command = Callable[[argparse.Namespace], int]
 
 _MISTAKE = 4
 
@@ -48,6 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ocr-conformance", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (judge, case, contract, toolchain, cache):
+    for group in (judge, convert, case, contract, toolchain, cache):
         group.add(commands)
     return parser

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 
-from ocr_conformance.cli.options import Commands, add_case, count, engine_of_case, in_our_words, seed, share, width
+from ocr_conformance.cli.options import (
+    Commands,
+    add_case,
+    count,
+    engine_of_case,
+    in_our_words,
+    print_json,
+    seed,
+    share,
+    width,
+)
 from ocr_conformance.errors import UserError
 
 
@@ -71,7 +80,6 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _search(options: argparse.Namespace) -> int:
     from ocr_conformance.checks import SEARCH
-    from ocr_conformance.report.record import finite
 
     engine, case = engine_of_case(
         options,
@@ -84,7 +92,7 @@ def _search(options: argparse.Namespace) -> int:
         engine.plan(case)  # what is wrong with kept counterexamples is the user's to mend
         result = engine.judge(case, SEARCH)
     if options.json:
-        print(json.dumps(finite({"case": str(case), "result": result.to_json()}), indent=2, allow_nan=False))
+        print_json({"case": str(case), "result": result.to_json()})
     else:
         print(f"{case}: {result.verdict}: {in_our_words(result.message)}")
         for line in result.details:

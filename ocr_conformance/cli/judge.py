@@ -6,7 +6,15 @@ import argparse
 import json
 from pathlib import Path
 
-from ocr_conformance.cli.options import Commands, add_cache, add_model_paths, cache_folder, registry_of, width
+from ocr_conformance.cli.options import (
+    Commands,
+    add_cache,
+    add_model_paths,
+    cache_folder,
+    print_json,
+    registry_of,
+    width,
+)
 from ocr_conformance.errors import UserError
 
 
@@ -40,7 +48,6 @@ def _list(options: argparse.Namespace) -> int:
 def _judge(options: argparse.Namespace) -> int:
     from ocr_conformance.conformance import Engine, Settings
     from ocr_conformance.foreign import judge_file
-    from ocr_conformance.report.record import finite
 
     settings = Settings(
         models=(options.model,),
@@ -54,7 +61,7 @@ def _judge(options: argparse.Namespace) -> int:
         case, results = judge_file(engine, options.file, options.model, mode=options.mode, alphabet=alphabet)
     if options.json:
         found = {"case": str(case), "results": {name: result.to_json() for name, result in results.items()}}
-        print(json.dumps(finite(found), indent=2, allow_nan=False))
+        print_json(found)
     else:
         print(f"{options.file} as {case}")
         for name, result in results.items():

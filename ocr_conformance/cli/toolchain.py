@@ -24,11 +24,10 @@ def add(commands: Commands) -> None:
 
 def _toolchain_list(_: argparse.Namespace) -> int:
     from ocr_conformance import toolchain
-    from ocr_conformance.report.record import frameworks
 
     for chain in toolchain.available():
         state = f"missing: {chain.how}" if chain.missing else ("here" if chain.is_here else chain.python)
-        shown = ", ".join(f"{name} {version}" for name, version in frameworks(chain.versions).items())
+        shown = ", ".join(f"{name} {version}" for name, version in toolchain.frameworks(chain.versions).items())
         print(f"{chain.name:10} {state}\n{'':10} {shown}")
     return 0
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ocr_conformance import checks, toolchain
 from ocr_conformance.cases import MODES, model_id
-from ocr_conformance.report.record import frameworks
 
 if TYPE_CHECKING:
     from ocr_conformance.registry import Registry
@@ -72,4 +71,8 @@ def _where(chains: list[Toolchain], requires: tuple[str, ...]) -> str:
 
 def _toolchain(chain: Toolchain) -> tuple[str, str, str]:
     state = f"missing: {chain.how}" if chain.missing else ("here" if chain.is_here else f"created: {chain.python}")
-    return chain.name, state, ", ".join(f"{name} {version}" for name, version in frameworks(chain.versions).items())
+    return (
+        chain.name,
+        state,
+        ", ".join(f"{name} {version}" for name, version in toolchain.frameworks(chain.versions).items()),
+    )
