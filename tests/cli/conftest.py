@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +40,31 @@ def run_json(capsys: Captured, *arguments: str | Path, status: int = 0) -> Any:
 def own(downstream: Path) -> list[str | Path]:
     """The options that make the downstream repository's models known."""
     return ["--model-path", downstream / "models", "--hooks", downstream / "conftest.py"]
+
+
+@pytest.fixture
+def artifact(downstream: Path, capsys: Captured, tmp_path: Path) -> Callable[[str], Path]:
+    """What a toy model converts to (``artifact("reader/int8")``), with the identifier of a TFLite file before it.
+
+    The downstream repository is told to run such files by its own runtime.
+    """
+    hops, hooks = downstream / "hops.py", downstream / "conftest.py"
+    found = 'np.lib.npyio.NpzFile(next(job.inputs["artifact"].glob("model.*")).open("rb"), own_fid=True)'
+    hops.write_text(hops.read_text().replace('np.load(job.inputs["artifact"] / "model.bin")', found))
+    hooks.write_text(hooks.read_text() + '\n    registry.add_format("tflite", Format("model.tflite", **functions))\n')
+
+    def make(name: str) -> Path:
+        model, _, mode = name.partition("/")
+        folder = tmp_path / "made"
+        asked = [model, f"--mode={mode}", "--output", folder, "--cache", tmp_path / "c"]
+        assert run("convert", *asked, "--model-path", downstream / "detectors", *own(downstream)) == 0
+        (product,) = folder.rglob(f"{model.replace(':', '.')}/pack/{mode}@*.bin")
+        file = tmp_path / f"{name.replace('/', '-').replace(':', '-')}.tflite"
+        file.write_bytes(b"\0\0\0\0TFL3" + product.read_bytes())
+        capsys.readouterr()
+        return file
+
+    return make
 
 
 def assert_refused(capsys: Captured, arguments: list[str | Path], *words: str) -> None:
