@@ -249,9 +249,15 @@ class Engine:
         """Cases whose `conversion` is judged in this run, here or in another worker."""
         self.chains = self._toolchains()
         device = settings.device
-        known = {name for entry in registry.models.values() for name in entry.contract.device}
-        if device is not None and device not in known:
-            raise near(device, known, "device profile", "--ocr-device")
+        profiles = [pair for entry in registry.models.values() for pair in entry.contract.device.items()]
+        if any(name == device and profile.remote for name, profile in profiles):
+            raise UserError(
+                f"--ocr-device {device}: pytest does not run on it, and its ceilings say nothing of this machine: "
+                f"`ocr-conformance latency import` holds what benchmark_model printed there against them"
+            )
+        here = {name for name, profile in profiles if not profile.remote}
+        if device is not None and device not in here:
+            raise near(device, here, "device profile", "--ocr-device")
 
     def __enter__(self) -> Engine:
         return self
