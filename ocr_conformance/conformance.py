@@ -125,6 +125,16 @@ class Source:
         return _code_sha256(self.entry.python_files)
 
 
+_HOP_COSTS = ("kind", "stage", "message", "seconds", "cpu_seconds", "peak_bytes", "seen")
+"""What a record says of a hop's outcome."""
+
+
+@functools.cache
+def _file_facts(path: Path) -> tuple[str, int]:
+    """Hash and bytes of a file of the cache, where files do not change."""
+    return weights.file_sha256(path), path.stat().st_size
+
+
 @functools.cache
 def _code_sha256(files: tuple[tuple[str, Path], ...]) -> str:
     return tree_sha256(files)
@@ -245,6 +255,7 @@ class Engine:
         self._plans: dict[Case, Plan] = {}
         self._results: dict[tuple[Case, str], CheckResult] = {}
         self._handed_out: dict[Case, Path] = {}
+        self._explanations: dict[Case, dict[str, Any]] = {}
         self._reported: set[Case] = set()
         """Cases whose `conversion` is judged in this run, here or in another worker."""
         self.chains = self._toolchains()
@@ -951,10 +962,11 @@ class Engine:
         result = check(evidence, self.limits_of(plan))
         if failure is None:
             self._hand_out(plan)
-            self._draw(plan, result)
+            result = self._drawn(plan, result)
         seen = evidence_seen(evidence)
         claims = contract.claims(case, _versions(plan.chain), weights=plan.source.weights.name)
-        judged = apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
+        result = replace(result, data={**result.data, "seen": seen}, seconds=evidence_seconds(evidence, check.needs))
+        judged = apply_claims(case, result, failure, claims, seen=seen)
         return self._explained(plan, judged) if judged.verdict == "failed" else judged
 
     def _explained(self, plan: Plan, result: CheckResult) -> CheckResult:
@@ -964,7 +976,9 @@ class Engine:
         from ocr_conformance import explanation  # which stands on this floor
 
         try:
-            line = explanation.sentence(explanation.explain(self, plan.case))
+            found = explanation.explain(self, plan.case)
+            line = explanation.sentence(found)
+            self._explanations[plan.case] = explanation.summary(found)
         except UserError as error:
             line = str(error)
         return replace(result, details=(*result.details, f"why: {line} (ocr-conformance explain {plan.case})"))
@@ -1019,14 +1033,41 @@ class Engine:
         parts = [(engine, part.case) for engine, part in plan.parts] or [(self, case)]
         return [engine._handed_out[each] for engine, each in parts if each in engine._handed_out]
 
-    def _draw(self, plan: Plan, result: CheckResult) -> None:
-        """Draw what a check found in each scene to ``--ocr-pictures``."""
-        if self.settings.pictures is None:
-            return
+    def _drawn(self, plan: Plan, result: CheckResult) -> CheckResult:
+        """Draw what a check found in each scene to ``--ocr-pictures``; the result with where the pictures are."""
+        if self.settings.pictures is None or "images" not in result.data:
+            return result
         of = plan.source.images
         paths = {file: sample.path for file, sample in zip(of.files, of.samples, strict=True)}
-        for each in result.data.get("images", ()):
-            pictures.write(self.settings.pictures, str(plan.case), paths[each["image"]], each["image"], each)
+        drawn = [
+            str(pictures.write(self.settings.pictures, str(plan.case), paths[each["image"]], each["image"], each))
+            for each in result.data["images"]
+        ]
+        return replace(result, data={**result.data, "pictures": drawn})
+
+    def made(self, case: Case) -> dict[str, Any]:
+        """What was made of a case that was judged, as a record has it: hops, files, how a failure came about."""
+        plan = self.plan(case)
+        if plan.skip:
+            return {}
+        found: dict[str, Any] = {"hops": [], "artifacts": []}
+        try:
+            hops = self.evidence(case, frozenset()).hops
+        except UserError:  # has been said by each check
+            return {}
+        for hop in hops:
+            known = {name: getattr(hop.outcome, name) for name in _HOP_COSTS}
+            found["hops"].append({"name": hop.name, **known})
+        for engine, part in plan.parts or ((self, plan),):
+            artifact = engine.scheduler.outcome(part.artifact)
+            path = artifact.folder / part.product if artifact is not None and artifact.folder is not None else None
+            if path is not None and path.is_file():
+                sha256, size = _file_facts(path)
+                named = {"model": part.source.model_id, "file": part.product}
+                found["artifacts"].append({**named, "sha256": sha256, "bytes": size})
+        if case in self._explanations:
+            found["explanation"] = self._explanations[case]
+        return found
 
     @property
     def results(self) -> dict[Case, dict[str, CheckResult]]:
@@ -1199,6 +1240,12 @@ def evidence_seen(evidence: Evidence) -> float:
     outcomes = [hop.outcome for hop in evidence.hops]
     outcomes += [value for value in vars(evidence).values() if isinstance(value, Outcome)]
     return max((outcome.seen for outcome in outcomes), default=0.0)
+
+
+def evidence_seconds(evidence: Evidence, needs: Iterable[str]) -> float:
+    """Wall time of the jobs of these fields."""
+    found = [getattr(evidence, name) for name in needs]
+    return sum(outcome.seconds for outcome in found if isinstance(outcome, Outcome))
 
 
 @dataclass(frozen=True)

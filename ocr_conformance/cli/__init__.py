@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ocr_conformance.cli import cache, case, contract, convert, judge, latency, toolchain
+from ocr_conformance.cli import cache, case, contract, convert, judge, latency, records, toolchain
 from ocr_conformance.cli.options import Command, in_our_words
 from ocr_conformance.errors import UserError
 
@@ -46,6 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ocr-conformance", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (judge, convert, case, latency, contract, toolchain, cache):
+    for group in (judge, convert, case, latency, contract, records, toolchain, cache):
         group.add(commands)
     return parser
