@@ -12,6 +12,7 @@ from ocr_conformance.cli.options import (
     add_cache,
     add_json,
     add_model_paths,
+    add_output,
     add_selection,
     cache_folder,
     command,
@@ -41,9 +42,7 @@ def add(commands: Commands) -> None:
     convert.add_argument("--images", type=Path, metavar="DIR", help="images to run each artifact on")
     convert.add_argument("--samples", type=count, default=1, metavar="N", help="number of images (1)")
     convert.add_argument("--calibration", type=Path, metavar="DIR", help="images that quantizers calibrate on")
-    convert.add_argument(
-        "--output", type=Path, default=Path("artifacts"), metavar="DIR", help="where to write (artifacts)"
-    )
+    add_output(convert, "where to write (artifacts)", metavar="DIR", default=Path("artifacts"))
     add_json(convert)
     add_model_paths(convert)
     add_cache(convert)

@@ -15,6 +15,7 @@ from ocr_conformance.cli.options import (
     add_model_paths,
     cache_folder,
     command,
+    count,
     print_json,
     registry_of,
     width,
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Register the commands."""
-    listed = command(commands, "list", _list, summary="models, routes, modes, checks and toolchains")
+    listed = command(
+        commands,
+        "list",
+        _list,
+        summary="models, routes, modes, checks, toolchains and devices",
+        about="It says what is here, what is missing and how to get it.",
+    )
+    add_json(listed)
     add_model_paths(listed)
 
     judge = command(
@@ -41,7 +49,7 @@ def add(commands: Commands) -> None:
     _add_file(judge)
     judge.add_argument("--mode", help="the quantization mode that the file is said to have")
     judge.add_argument("--images", type=Path, metavar="DIR", help="images to judge on")
-    judge.add_argument("--samples", type=int, default=100, metavar="N", help="number of images (100)")
+    judge.add_argument("--samples", type=count, default=100, metavar="N", help="number of images (100)")
     judge.add_argument("--device", metavar="NAME", help="hold memory against the contract's [device.NAME]")
     add_json(judge)
     add_model_paths(judge)
@@ -73,7 +81,11 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 def _list(options: argparse.Namespace) -> int:
     from ocr_conformance.report import listing
 
-    print(listing.render(registry_of(options), width=width()), end="")
+    registry = registry_of(options)
+    if options.json:
+        print_json(listing.data(registry))
+    else:
+        print(listing.render(registry, width=width()), end="")
     return 0
 
 

@@ -89,6 +89,24 @@ def add_case(parser: argparse.ArgumentParser) -> None:
     add_cache(parser)
 
 
+def add_output(
+    parser: argparse.ArgumentParser,
+    summary: str,
+    *,
+    metavar: str = "FILE",
+    repeatable: bool = False,
+    required: bool = False,
+    default: Path | None = None,
+) -> None:
+    """What is written: the files or the folder of ``options.output``, which is a list where it is repeatable."""
+    names = ("-o", "--output")
+    if repeatable:
+        text = f"{summary} (repeatable)"
+        parser.add_argument(*names, type=Path, metavar=metavar, help=text, action="append", default=[])
+    else:
+        parser.add_argument(*names, type=Path, metavar=metavar, help=summary, required=required, default=default)
+
+
 def add_selection(parser: argparse.ArgumentParser, *names: str) -> None:
     """Globs that narrow the cases, an option for each of ``names``; and the weights of their models."""
     for name in names:

@@ -12,7 +12,7 @@ from ocr_conformance.cache import Cache
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Limits
 
-from .conftest import Captured, assert_refused, run
+from .conftest import Captured, assert_refused, run, run_json
 
 
 @pytest.fixture
@@ -34,6 +34,13 @@ def test_cache_info(capsys: Captured, filled: Path) -> None:
     *entries, total = capsys.readouterr().out.splitlines()
     assert [line.rpartition(" ")[2] for line in entries] == ["old", "middle", "new"]
     assert total.startswith("3 entries, 3.0 MB in")
+
+
+def test_cache_info_as_json(capsys: Captured, filled: Path) -> None:
+    found = run_json(capsys, "cache", "info", "--cache", filled)
+    assert found["cache"] == str(filled)
+    assert [each["title"] for each in found["entries"]] == ["convert old", "convert middle", "convert new"]
+    assert found["bytes"] == sum(each["bytes"] for each in found["entries"]) >= 3 * 2**20
 
 
 @pytest.mark.parametrize(

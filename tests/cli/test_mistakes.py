@@ -22,7 +22,7 @@ from .conftest import Captured, assert_refused
         (["judge", "JUNK", "--model=captcha-ocr", "--mode=int9"], ["--mode int9", "did you mean int8"]),
         (["judge", "JUNK", "--model=captcha-ocr", "--alphabet=no.json"], ["--alphabet no.json", '{"0": "a"']),
         (["judge", "JUNK", "--model=captcha-ocr", "--images=nowhere"], ["nowhere", "does not exist"]),
-        (["judge", "JUNK", "--model=captcha-ocr", "--samples=0"], ["--samples 0"]),
+        (["judge", "JUNK", "--model=captcha-ocr", "--samples=0"], ["--samples", "'0' is no whole number"]),
         (["judge", "JUNK", "--model=captcha-ocr", "--samples=few"], ["--samples", "few"]),
         (["judge", "JUNK", "--model=captcha-ocr", "--device=phone"], ["--device phone", "device profile"]),
         (["judge", "JUNK", "--model=pipeline:craft+easyocr"], ["pipeline:craft+easyocr: a pipeline is two files"]),
