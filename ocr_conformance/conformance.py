@@ -12,14 +12,12 @@ import os
 import platform
 import shutil
 import tempfile
-import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ocr_conformance import checks, images, pictures, pipelines, toolchain, weights
+from ocr_conformance import checks, images, manifest, pictures, pipelines, toolchain, weights
 from ocr_conformance.cache import Cache, digest, disk_errors, tree_sha256
 from ocr_conformance.cases import MODES, Case, is_glob, matches, model_id
 from ocr_conformance.claims import apply_claims
@@ -195,6 +193,8 @@ class Plan:
     latency: Callable[[Task | None], Task] | None = None
     """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
     twin: Task | None = None
+    describe: Task | None = None
+    """Of a recognizer: how its scores are read, for a manifest."""
     search: Task | None = None
     no_search: str = ""
     """Why there is no search although one was asked for."""
@@ -254,15 +254,21 @@ class Engine:
         self._scheduler: Scheduler | None = None
         self._plans: dict[Case, Plan] = {}
         self._results: dict[tuple[Case, str], CheckResult] = {}
-        self._handed_out: set[Case] = set()
+        self._handed_out: dict[Case, Path] = {}
         self._explanations: dict[Case, dict[str, Any]] = {}
         self._reported: set[Case] = set()
         """Cases whose `conversion` is judged in this run, here or in another worker."""
         self.chains = self._toolchains()
         device = settings.device
-        known = {name for entry in registry.models.values() for name in entry.contract.device}
-        if device is not None and device not in known:
-            raise near(device, known, "device profile", "--ocr-device")
+        profiles = [pair for entry in registry.models.values() for pair in entry.contract.device.items()]
+        if any(name == device and profile.remote for name, profile in profiles):
+            raise UserError(
+                f"--ocr-device {device}: pytest does not run on it, and its ceilings say nothing of this machine: "
+                f"`ocr-conformance latency import` holds what benchmark_model printed there against them"
+            )
+        here = {name for name, profile in profiles if not profile.remote}
+        if device is not None and device not in here:
+            raise near(device, here, "device profile", "--ocr-device")
 
     def __enter__(self) -> Engine:
         return self
@@ -699,6 +705,7 @@ class Engine:
             memory=job(format_.memory, "memory", fresh=True, this_machine=True),
             latency=latency if format_.latency else None,
             twin=self._twin(source, chain),
+            describe=maker.describe(home) if source.description.kind == "recognizer" else None,
             product=format_.file,
             format=last.produces,
         )
@@ -781,16 +788,10 @@ class Engine:
         found = search.facts.get("counterexample")
         if found is None or search.folder is None:
             return None
-        folder = self._counterexamples(plan.case)
-        target = folder / f"{digest(found['picture'])[:16]}.png"
+        target = self._counterexamples(plan.case) / f"{digest(found['picture'])[:16]}.png"
         known = {"case": str(plan.case), "seed": self.settings.search_seed, **found}
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         with disk_errors(self.cache.root):
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(search.folder / COUNTEREXAMPLE, partial)
-            partial.rename(target)
-            partial.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-            partial.rename(target.with_suffix(".json"))
+            manifest.write(target, search.folder / COUNTEREXAMPLE, known)
         return target
 
     def _baseline(self, plan: Plan) -> Plan:
@@ -1041,27 +1042,23 @@ class Engine:
         artifact = self.scheduler.outcome(plan.artifact)
         if artifact is None or artifact.folder is None or not self.cache.verify(plan.artifact.key):
             return
+        asked = {name: getattr(plan, name) for name in ("inputs", "run", "inspect", "describe")}
+        outcomes = {name: self.scheduler.outcome(task) for name, task in asked.items() if task is not None}
+        source = plan.source
+        claims = source.entry.contract.claims(plan.case, _versions(plan.chain), weights=source.weights.name)
+        known = manifest.document(plan, claims, artifact=artifact, **{**dict.fromkeys(asked), **outcomes})
         target = root / f"{str(plan.case).replace(':', '.')}{Path(plan.product).suffix}"
-        product = artifact.folder / plan.product
-        manifest = {
-            "case": str(plan.case),
-            "sha256": weights.file_sha256(product),
-            "weights": {"name": plan.source.weights.name, "sha256": plan.source.weights.sha256},
-            "toolchain": {"name": plan.chain.name, "lock_sha256": plan.chain.lock_sha256},
-            "hops": [{"name": name, "params": _public(task.params)} for name, task, _ in plan.hops],
-            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(artifact.seen)),
-            "facts": artifact.facts,
-        }
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-            shutil.copyfile(product, partial)
-            partial.rename(target)
-            partial.write_text(json.dumps(manifest, indent=2) + "\n")
-            partial.rename(target.with_suffix(".json"))
+            manifest.write(target, artifact.folder / plan.product, known)
         except OSError as error:
             raise UserError(f"--ocr-artifacts {root}: cannot write {target.name} ({error.strerror})") from error
-        self._handed_out.add(plan.case)
+        self._handed_out[plan.case] = target
+
+    def handed_out(self, case: Case) -> list[Path]:
+        """The artifacts of a case, or of a pipeline's parts, that were written to ``--ocr-artifacts`` in this run."""
+        plan = self.plan(case)
+        parts = [(engine, part.case) for engine, part in plan.parts] or [(self, case)]
+        return [engine._handed_out[each] for engine, each in parts if each in engine._handed_out]
 
     def _drawn(self, plan: Plan, result: CheckResult) -> CheckResult:
         """Draw what a check found in each scene to ``--ocr-pictures``; the result with where the pictures are."""
@@ -1218,6 +1215,10 @@ class TaskMaker:
         """Run the source network on what `inputs` or `crops` has prepared."""
         return self.job(chain, "ocr_conformance.runtime.source:predict", title, inputs={"inputs": inputs})
 
+    def describe(self, chain: Toolchain) -> Task:
+        """Find out how a recognizer's scores are read."""
+        return self.job(chain, "ocr_conformance.runtime.source:describe", f"classes of {self._source.model_id}")
+
     def hop(self, chain: Toolchain, hop: HopSpec, previous: Task | None, case: Case) -> Task:
         """One hop of a route; the calibration set comes along where the hop asks for it."""
         inputs = {"previous": previous} if previous is not None else {}
@@ -1255,11 +1256,6 @@ def _joined(name: str, results: Sequence[tuple[Plan, CheckResult]]) -> CheckResu
         tuple(f"{part.source.model_id}: {line}" for part, result in shown for line in result.details),
         {part.source.description.kind: result.data for part, result in results},
     )
-
-
-def _public(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters without the paths of this machine."""
-    return {name: value for name, value in params.items() if name not in ("model", "images")}
 
 
 def _versions(chain: Toolchain) -> dict[str, str]:

@@ -1,23 +1,29 @@
-"""The command line: the same engine without pytest.
-
-Exit status: 0 all is well, 1 a check failed or is undecided, 4 the user must mend something (one line on stderr).
-"""
+"""The command line: the same engine without pytest."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import metadata
 from typing import NoReturn
 
-from ocr_conformance.cli import cache, case, contract, judge, records, toolchain
-from ocr_conformance.cli.options import in_our_words
+from ocr_conformance.cli import cache, case, contract, convert, judge, latency, records, toolchain
+from ocr_conformance.cli.options import Command, in_our_words
 from ocr_conformance.errors import UserError
 
-Command = Callable[[argparse.Namespace], int]
-
 _MISTAKE = 4
+
+_STATUS = """\
+exit status (as pytest's, where it has one):
+  0    all is well
+  1    a check failed or is undecided, a case did not convert, records conflict or became worse
+  4    a mistake in arguments, files or contracts: one line on stderr
+  130  interrupted
+
+`ocr-conformance COMMAND --help` says what it means for a command; docs/cli.md has an example of each.
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,8 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="ocr-conformance", description=__doc__)
+    parser = _Parser(
+        prog="ocr-conformance",
+        description="Is the OCR model you converted to TFLite still the model you trained?",
+        epilog=_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = metadata.version("pytest-ocr-conformance")
+    parser.add_argument("--version", action="version", version=f"pytest-ocr-conformance {version}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (judge, case, contract, toolchain, cache, records):
+    for group in (judge, convert, case, latency, contract, records, toolchain, cache):
         group.add(commands)
     return parser

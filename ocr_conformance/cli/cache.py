@@ -5,23 +5,33 @@ from __future__ import annotations
 import argparse
 import time
 
-from ocr_conformance.cli.options import Commands, add_cache, cache_folder, days, existing_cache, size
+from ocr_conformance.cli.options import (
+    Commands,
+    add_cache,
+    add_json,
+    cache_folder,
+    command,
+    days,
+    existing_cache,
+    group,
+    print_json,
+    size,
+)
 from ocr_conformance.errors import UserError
 
 
 def add(commands: Commands) -> None:
     """Register the commands."""
-    cache = commands.add_parser("cache", help="artifacts and evidence").add_subparsers(required=True, metavar="ACTION")
-    info = cache.add_parser("info", help="what it holds")
+    actions = group(commands, "cache", summary="artifacts and evidence")
+    info = command(actions, "info", _cache_info, summary="what it holds, the longest unused first")
+    add_json(info)
     add_cache(info)
-    info.set_defaults(command=_cache_info)
-    prune = cache.add_parser("prune", help="remove what was long unused and what killed runs left")
+    prune = command(actions, "prune", _cache_prune, summary="remove what was long unused and what killed runs left")
     prune.add_argument(
         "--keep", type=size, metavar="SIZE", help="keep at most so much, e.g. 2GB; the longest unused goes"
     )
     prune.add_argument("--unused", type=days, metavar="DAYS", help="remove what was unused for so long")
     add_cache(prune)
-    prune.set_defaults(command=_cache_prune)
 
 
 def _cache_info(options: argparse.Namespace) -> int:
@@ -29,11 +39,20 @@ def _cache_info(options: argparse.Namespace) -> int:
 
     folder = existing_cache(options)
     entries = Cache(folder).entries() if folder else []
+    total = sum(entry.size for entry in entries)
+    if options.json:
+        used = [{"title": entry.title, "bytes": entry.size, "used": _time(entry.used, "T")} for entry in entries]
+        print_json({"cache": str(cache_folder(options)), "bytes": total, "entries": used})
+        return 0
     for entry in entries:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        print(f"{entry.size / 2**20:9.1f} MB  used {used}  {entry.title}")
-    print(f"{len(entries)} entries, {sum(entry.size for entry in entries) / 2**20:.1f} MB in {cache_folder(options)}")
+        print(f"{entry.size / 2**20:9.1f} MB  used {_time(entry.used, ' ')}  {entry.title}")
+    print(f"{len(entries)} entries, {total / 2**20:.1f} MB in {cache_folder(options)}")
     return 0
+
+
+def _time(seconds: float, sign: str) -> str:
+    """Local time to the minute, ``sign`` between date and time."""
+    return time.strftime(f"%Y-%m-%d{sign}%H:%M", time.localtime(seconds))
 
 
 def _cache_prune(options: argparse.Namespace) -> int:

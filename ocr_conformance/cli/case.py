@@ -3,43 +3,64 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 
-from ocr_conformance.cli.options import Commands, add_case, count, engine_of_case, in_our_words, seed, share, width
+from ocr_conformance.cli.options import (
+    Commands,
+    add_case,
+    add_json,
+    add_output,
+    command,
+    count,
+    engine_of_case,
+    in_our_words,
+    print_json,
+    seed,
+    share,
+    width,
+)
 from ocr_conformance.errors import UserError
 
 
 def add(commands: Commands) -> None:
     """Register the commands."""
-    explain = commands.add_parser("explain", help="find the op in which a case's artifact goes wrong")
+    explain = command(
+        commands,
+        "explain",
+        _explain,
+        summary="find the op in which a case's artifact goes wrong",
+        about="With --bisect: which layers must stay float for the contract's text agreement.",
+    )
     add_case(explain)
     explain.add_argument("--all", action="store_true", help="every op in execution order, not the worst only")
-    explain.add_argument(
-        "--output", type=Path, action="append", default=[], metavar="FILE",
-        help="write the whole table (.json, .csv) or a plot of SQNR over depth (.png, .svg); repeatable",
-    )  # fmt: skip
-    explain.add_argument(
-        "--bisect", action="store_true", help="find which layers must stay float for the contract's text agreement"
+    add_output(
+        explain, "write the whole table (.json, .csv) or a plot of SQNR over depth (.png, .svg)", repeatable=True
     )
+    explain.add_argument("--bisect", action="store_true", help="find which layers must stay float")
     explain.add_argument("--agreement", type=share, metavar="SHARE", help="with --bisect: wanted instead, e.g. 0.98")
     explain.add_argument("--recipe", type=Path, metavar="FILE", help="with --bisect: write the quantizer's recipe")
-    explain.set_defaults(command=_explain)
+    add_json(explain)
 
-    search = commands.add_parser("search", help="the smallest picture that an artifact reads otherwise than its source")
+    search = command(
+        commands,
+        "search",
+        _search,
+        summary="find the smallest picture that an artifact reads otherwise than its source",
+        status="0 few enough are read otherwise; 1 too many are, or more examples are needed to tell",
+    )
     add_case(search)
     search.add_argument("--examples", type=count, default=500, metavar="N", help="pictures of each kind (500)")
     search.add_argument("--seed", type=seed, default=0, metavar="SEED", help="the same one finds the same (0)")
     search.add_argument("--replay", action="store_true", help="judge the counterexamples that were kept again, first")
     search.add_argument("--timeout", type=count, default=900, metavar="SECONDS", help="wall time of one job (900)")
-    search.add_argument("--json", action="store_true", help="the result as JSON")
-    search.set_defaults(command=_search)
+    add_json(search)
 
-    repro = commands.add_parser("repro", help="write a folder that shows a case's defect without us, to send upstream")
+    repro = command(
+        commands, "repro", _repro, summary="write a folder that shows a case's defect without us, to send upstream"
+    )
     add_case(repro)
-    repro.add_argument("--output", type=Path, metavar="DIR", help="the folder, not there or empty (repro-CASE)")
-    repro.set_defaults(command=_repro)
+    add_output(repro, "the folder, not there or empty (repro-CASE)", metavar="DIR")
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -58,20 +79,26 @@ def _explain(options: argparse.Namespace) -> int:
             bisected = bisect(engine, case, agreement=options.agreement)
             if options.recipe is not None:
                 views.write_recipe(bisected, options.recipe)
-        print(views.bisection(bisected, options.recipe))
+        if options.json:
+            print_json({name: value for name, value in vars(bisected).items() if name != "folder"})
+        else:
+            print(views.bisection(bisected, options.recipe))
         return 0
     with engine:
         found = explain(engine, case)
-    print(views.text(found, every=options.all, width=width()), end="")
     for path in options.output:
         views.write(found, path)
+    if options.json:
+        print_json(found.to_json())
+        return 0
+    print(views.text(found, every=options.all, width=width()), end="")
+    for path in options.output:
         print(f"wrote {path}")
     return 0
 
 
 def _search(options: argparse.Namespace) -> int:
     from ocr_conformance.checks import SEARCH
-    from ocr_conformance.report.record import finite
 
     engine, case = engine_of_case(
         options,
@@ -84,7 +111,7 @@ def _search(options: argparse.Namespace) -> int:
         engine.plan(case)  # what is wrong with kept counterexamples is the user's to mend
         result = engine.judge(case, SEARCH)
     if options.json:
-        print(json.dumps(finite({"case": str(case), "result": result.to_json()}), indent=2, allow_nan=False))
+        print_json({"case": str(case), "result": result.to_json()})
     else:
         print(f"{case}: {result.verdict}: {in_our_words(result.message)}")
         for line in result.details:

@@ -5,25 +5,36 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ocr_conformance.cli.options import Commands, add_cache, add_model_paths, cache_folder, registry_of
+from ocr_conformance.cli.options import (
+    Commands,
+    add_cache,
+    add_model_paths,
+    add_selection,
+    cache_folder,
+    command,
+    group,
+    registry_of,
+)
 
 
 def add(commands: Commands) -> None:
     """Register the command."""
-    contract = commands.add_parser("contract", help="a model's contract").add_subparsers(
-        required=True, metavar="ACTION"
+    actions = group(commands, "contract", summary="a model's contract")
+    update = command(
+        actions,
+        "update",
+        _contract_update,
+        summary="re-baseline limits from measured values, as a diff",
+        about="Limits get head-room. Loosening needs --because. A case that did not pass is left alone.",
+        status="0 it is done, or there is nothing to change",
     )
-    update = contract.add_parser("update", help="re-baseline limits from measured values, as a diff")
     update.add_argument("model", help="model, model:variant or glob")
-    for name in ("mode", "route", "toolchain", "check"):
-        update.add_argument(f"--{name}", action="append", default=[], help=f"only this {name}, or glob (repeatable)")
-    update.add_argument("--weights", action="append", default=[], metavar="CHOICE", help="as pytest's --ocr-weights")
+    add_selection(update, "mode", "route", "toolchain", "check")
     update.add_argument("--images", type=Path, metavar="DIR", help="images to measure on")
     update.add_argument("--because", help="why limits may be loosened; goes into the contract")
     update.add_argument("--write", action="store_true", help="change the file (without: only show the diff)")
     add_model_paths(update)
     add_cache(update)
-    update.set_defaults(command=_contract_update)
 
 
 def _contract_update(options: argparse.Namespace) -> int:

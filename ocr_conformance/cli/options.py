@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from ocr_conformance.conformance import Engine
     from ocr_conformance.registry import Registry
 
+Command = Callable[[argparse.Namespace], int]
+"""Runs a command; its exit status."""
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `argparse.ArgumentParser.add_subparsers` returns; no generic class at run time."""
 
@@ -22,7 +27,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def in_our_words(message: str) -> str:
     """The engine names pytest's options; the command line's have no prefix."""
     message = message.replace("(--ocr-list shows all)", "(`ocr-conformance list` shows all)")
-    return message.replace("ocr_model_paths", "--model-path").replace("--ocr-", "--")
+    message = message.replace("ocr_model_paths", "--model-path").replace("--ocr-artifacts", "--output")
+    return message.replace("--ocr-", "--")
 
 
 def width() -> int:
@@ -32,17 +38,85 @@ def width() -> int:
     return shutil.get_terminal_size().columns
 
 
+def print_json(data: Any) -> None:
+    """Print a JSON document; what is no finite number is null."""
+    from ocr_conformance.report.record import finite
+
+    print(json.dumps(finite(data), indent=2, allow_nan=False))
+
+
 # --- options
+
+
+def command(
+    commands: Commands, name: str, run: Command, *, summary: str, about: str = "", status: str = "0 it is done"
+) -> argparse.ArgumentParser:
+    """Register a command.
+
+    Args:
+        summary: a line for the list of commands.
+        about: what its own help says beyond it.
+        status: its exit statuses but 4, which every command has.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}. {about}".strip(),
+        epilog=f"Exit status: {status}; 4 a mistake of the user's, one line on stderr.",
+    )
+    parser.set_defaults(command=run)
+    return parser
+
+
+def group(commands: Commands, name: str, *, summary: str) -> Commands:
+    """Register a command that has commands of its own."""
+    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    return parser.add_subparsers(required=True, metavar="ACTION")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The result for a script."""
+    parser.add_argument("--json", action="store_true", help="the result as one JSON document, instead of text")
 
 
 def add_case(parser: argparse.ArgumentParser) -> None:
     """A case, and the options that decide what it is judged on."""
     parser.add_argument("case", help="model[:variant]/route/mode@toolchain, as reports write it")
-    parser.add_argument("--weights", action="append", default=[], metavar="CHOICE", help="as pytest's --ocr-weights")
+    add_weights(parser)
     parser.add_argument("--images", type=Path, metavar="DIR", help="images to run")
     parser.add_argument("--calibration", type=Path, metavar="DIR", help="images that quantizers calibrate on")
     add_model_paths(parser)
     add_cache(parser)
+
+
+def add_output(
+    parser: argparse.ArgumentParser,
+    summary: str,
+    *,
+    metavar: str = "FILE",
+    repeatable: bool = False,
+    required: bool = False,
+    default: Path | None = None,
+) -> None:
+    """What is written: the files or the folder of ``options.output``, which is a list where it is repeatable."""
+    names = ("-o", "--output")
+    if repeatable:
+        text = f"{summary} (repeatable)"
+        parser.add_argument(*names, type=Path, metavar=metavar, help=text, action="append", default=[])
+    else:
+        parser.add_argument(*names, type=Path, metavar=metavar, help=summary, required=required, default=default)
+
+
+def add_selection(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Globs that narrow the cases, an option for each of ``names``; and the weights of their models."""
+    for name in names:
+        parser.add_argument(f"--{name}", action="append", default=[], help=f"only this {name}, or glob (repeatable)")
+    add_weights(parser)
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Whose weights a source has."""
+    parser.add_argument("--weights", action="append", default=[], metavar="CHOICE", help="as pytest's --ocr-weights")
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:

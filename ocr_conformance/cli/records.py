@@ -6,40 +6,49 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ocr_conformance.cli.options import Commands, width
+from ocr_conformance.cli.options import Commands, add_output, command, width
 
 _OUTPUT = "--output"
 
 
 def add(commands: Commands) -> None:
     """Register the commands."""
-    report = commands.add_parser("report", help="show a record: in the terminal, as a page, as Markdown")
+    report = command(
+        commands,
+        "report",
+        _report,
+        summary="show a record: in the terminal, as a page, as Markdown",
+    )
     report.add_argument("record", type=Path, metavar="RECORD", help="run.json, of --ocr-report or of merge")
-    report.add_argument(
-        "-o", _OUTPUT, type=Path, action="append", default=[], metavar="FILE",
-        help="write .html, .md or .json instead of showing it; repeatable",
-    )  # fmt: skip
+    add_output(report, "write .html, .md or .json instead of showing it", repeatable=True)
     report.add_argument(
         "--github-summary", action="store_true", help="add the Markdown to the summary of a step of GitHub Actions"
     )
-    report.set_defaults(command=_report)
 
-    merge = commands.add_parser("merge", help="several records in one: environments, shards, machines")
-    merge.add_argument("records", type=Path, nargs="+", metavar="RECORD")
-    merge.add_argument("-o", _OUTPUT, type=Path, required=True, metavar="FILE", help="all.json (or .html, .md)")
-    merge.set_defaults(command=_merge)
+    merge = command(
+        commands,
+        "merge",
+        _merge,
+        summary="several records in one: environments, shards, machines",
+        about="Where they say different things of one case, both are kept and shown.",
+        status="0 they go together; 1 they conflict",
+    )
+    merge.add_argument("records", type=Path, nargs="+", metavar="RECORD", help="run.json, of --ocr-report or of merge")
+    add_output(merge, "all.json (or .html, .md)", required=True)
 
-    diff = commands.add_parser("diff", help="what changed between two records, beyond noise")
-    diff.add_argument("old", type=Path, metavar="OLD")
-    diff.add_argument("new", type=Path, metavar="NEW")
+    diff = command(
+        commands,
+        "diff",
+        _diff,
+        summary="what changed between two records, beyond noise",
+        status="0 nothing became worse; 1 something did",
+    )
+    diff.add_argument("old", type=Path, metavar="OLD", help="the record before")
+    diff.add_argument("new", type=Path, metavar="NEW", help="the record after")
     diff.add_argument(
         "--toolchains", nargs=2, metavar=("OLD", "NEW"), help="only cases of these; both may be in one record"
     )
-    diff.add_argument(
-        "-o", _OUTPUT, type=Path, action="append", default=[], metavar="FILE",
-        help="write the changes as .md or .json, or the new record's page with them (.html); repeatable",
-    )  # fmt: skip
-    diff.set_defaults(command=_diff)
+    add_output(diff, "write the changes as .md or .json, or the new record's page with them (.html)", repeatable=True)
 
 
 def _report(options: argparse.Namespace) -> int:

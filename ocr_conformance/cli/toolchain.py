@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import argparse
 
-from ocr_conformance.cli.options import Commands
+from ocr_conformance.cli.options import Commands, add_json, command, group, print_json
 
 
 def add(commands: Commands) -> None:
     """Register the commands."""
-    chains = commands.add_parser("toolchain", help="environments that run hops").add_subparsers(
-        required=True, metavar="ACTION"
+    actions = group(commands, "toolchain", summary="environments that run hops")
+    listed = command(actions, "list", _toolchain_list, summary="what is here, what is missing and how to get it")
+    add_json(listed)
+    create = command(
+        actions,
+        "create",
+        _toolchain_create,
+        summary="build one from its lock, or adopt an environment that satisfies it",
     )
-    chains.add_parser("list", help="what is here, what is missing").set_defaults(command=_toolchain_list)
-    create = chains.add_parser("create", help="build one from its lock, or adopt an environment that satisfies it")
-    create.add_argument("name")
+    create.add_argument("name", metavar="NAME", help="as `toolchain list` shows it")
     create.add_argument("--python", metavar="PATH", help="adopt the environment of this interpreter")
-    create.set_defaults(command=_toolchain_create)
-    remove = chains.add_parser("remove", help="delete a created one")
-    remove.add_argument("name")
-    remove.set_defaults(command=_toolchain_remove)
+    remove = command(actions, "remove", _toolchain_remove, summary="delete a created one")
+    remove.add_argument("name", metavar="NAME", help="as `toolchain list` shows it")
 
 
-def _toolchain_list(_: argparse.Namespace) -> int:
+def _toolchain_list(options: argparse.Namespace) -> int:
     from ocr_conformance import toolchain
-    from ocr_conformance.report.record import frameworks
+    from ocr_conformance.report import listing
 
+    if options.json:
+        print_json({"toolchains": [listing.toolchain_facts(chain) for chain in toolchain.available()]})
+        return 0
     for chain in toolchain.available():
         state = f"missing: {chain.how}" if chain.missing else ("here" if chain.is_here else chain.python)
-        shown = ", ".join(f"{name} {version}" for name, version in frameworks(chain.versions).items())
+        shown = ", ".join(f"{name} {version}" for name, version in toolchain.frameworks(chain.versions).items())
         print(f"{chain.name:10} {state}\n{'':10} {shown}")
     return 0
 

@@ -13,6 +13,7 @@ from ocr_conformance import checks
 from ocr_conformance.cases import MODES, Case
 from ocr_conformance.report.schema import SCHEMA
 from ocr_conformance.results import JUDGED, VERDICTS, tightest
+from ocr_conformance.toolchain import frameworks
 
 if TYPE_CHECKING:
     from ocr_conformance.conformance import Engine, Settings
@@ -161,15 +162,6 @@ def environment(engine: Engine) -> dict[str, Any]:
 def version() -> str:
     """Version of this distribution."""
     return metadata.version("pytest-ocr-conformance")
-
-
-_SHOWN = ("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "keras-ocr", "torch", "onnx", "onnx-tf", "onnx2tf",
-          "litert-torch", "ai-edge-litert", "litert-quantizer", "numpy")  # fmt: skip
-
-
-def frameworks(versions: Mapping[str, str]) -> dict[str, str]:
-    """The distributions of a toolchain that a reader looks for."""
-    return {name: versions[name] for name in _SHOWN if name in versions}
 
 
 def verdict(results: Iterable[Mapping[str, Any]]) -> str:

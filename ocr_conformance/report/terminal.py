@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ocr_conformance import pipelines
+from ocr_conformance import pipelines, toolchain
 from ocr_conformance.report import record, table
 from ocr_conformance.results import JUDGED
 
@@ -42,7 +42,7 @@ def header(engine: Engine) -> list[str]:
     used = {case.toolchain for case in cases}
     for chain in engine.chains:
         if chain.name in used:
-            shown = ", ".join(f"{name} {version}" for name, version in record.frameworks(chain.versions).items())
+            shown = ", ".join(f"{name} {version}" for name, version in toolchain.frameworks(chain.versions).items())
             state = f"missing, create it with `{chain.how}`" if chain.missing else shown
             lines.append(f"ocr toolchain {chain.name}{' (here)' if chain.is_here else ''}: {state}")
     pairs = sum(len(engine.checks_of(case)) for case in cases)
