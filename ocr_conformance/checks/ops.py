@@ -113,7 +113,9 @@ def _micro(evidence: Evidence) -> dict[str, Any]:
     outcome = evidence.micro
     if outcome is None:
         return {"why": evidence.no_micro or "not tried"}
-    if not outcome.ok:  # a crash, or a loop without end, is what it found out
+    if outcome.message == "SIGXCPU":
+        return {"why": "tried, and not done within the processor time that a target gets that no contract demands"}
+    if not outcome.ok:  # a crash is what it found out
         return {"runs": False, "runtime": "tflite-micro", "message": f"it ended by {_end(outcome)}"}
     facts = outcome.facts
     if not facts.get("runs"):
