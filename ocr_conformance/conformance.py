@@ -57,6 +57,15 @@ SCENE_SEARCH_REQUIRES = ("scipy", "shapely")
 SEARCH_SHARE = 0.8
 """Of a job's time limit, what a search plans with: its last pictures, and loading the network, take theirs as well."""
 
+MICRO_REQUIRES = ("tflite-micro",)
+"""What running a file in TFLite Micro needs in a toolchain."""
+MICRO_SAMPLES = 2
+MICRO_UNASKED = {"most_bytes": 4 * 2**20, "seconds": 10}
+"""Where no contract demands the target: files that could lie in a microcontroller's flash, and what they may cost. One
+of 1.7 MB takes 2 s of processor time (captcha, unrolled: 3000 ops)."""
+MAY_FAIL = ("baseline_inspect", "xnnpack", "micro")
+"""Jobs whose failure is no failure of the check that looks at them."""
+
 DEFAULT_TIMEOUT = 900.0
 DEFAULT_MEMORY = 9 * 2**30
 """onnx2tf needs 7.5 GB for a network of 180 MB."""
@@ -190,6 +199,10 @@ class Plan:
     inspect: Task | None = None
     repeat: Task | None = None
     memory: Task | None = None
+    xnnpack: Task | None = None
+    micro: Task | None = None
+    no_micro: str = ""
+    """Why the file is not tried in TFLite Micro."""
     latency: Callable[[Task | None], Task] | None = None
     """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
     twin: Task | None = None
@@ -703,13 +716,24 @@ class Engine:
             inspect=inspect or None,
             repeat=job(format_.repeat, "repeatability"),
             memory=job(format_.memory, "memory", fresh=True, this_machine=True),
+            xnnpack=job(format_.xnnpack, "XNNPACK's share"),
             latency=latency if format_.latency else None,
             twin=self._twin(source, chain),
             describe=maker.describe(home) if source.description.kind == "recognizer" else None,
             product=format_.file,
             format=last.produces,
         )
-        return self._with_search(plan, maker)
+        return self._with_search(self._with_micro(plan, maker), maker)
+
+    def _with_micro(self, plan: Plan, maker: TaskMaker) -> Plan:
+        """The plan with the task that runs the artifact in TFLite Micro, or with why there is none."""
+        function = self.registry.formats[plan.format].micro
+        if function is None or plan.inputs is None:
+            return replace(plan, no_micro=f"no {plan.product} runs in TFLite Micro")
+        demanded = "micro" in (self.limits_of(plan).ops.targets or ())
+        used = {"artifact": plan.artifact, "inputs": plan.inputs, **({"run": plan.run} if plan.run is not None else {})}
+        task, why = micro_task(self, maker, plan.chain, function, title=str(plan.case), used=used, demanded=demanded)
+        return replace(plan, micro=task, no_micro=why)
 
     def _with_search(self, plan: Plan, maker: TaskMaker) -> Plan:
         """The plan with the task that searches for a counterexample, where the source lives; or with why there is none.
@@ -880,6 +904,8 @@ class Engine:
             "inspect": plan.inspect,
             "repeat": plan.repeat,
             "memory": plan.memory,
+            "xnnpack": plan.xnnpack,
+            "micro": plan.micro,
             "twin": plan.twin,
             "search": plan.search,
             **plan.words,
@@ -901,6 +927,7 @@ class Engine:
             images=source.images.files,
             truth=source.images.words,
             weights_name=f"{source.weights.name} ({source.weights.sha256[:12]})",
+            no_micro=plan.no_micro,
         )
         outcome = self.scheduler.outcome
         if plan.parts:
@@ -1015,9 +1042,9 @@ class Engine:
         tasks = self._tasks(plan)
         for needed in sorted(needs, key=list(vars(evidence)).index):  # inputs before source before run
             outcome, task = getattr(evidence, needed), tasks.get(needed)
-            if isinstance(outcome, Outcome) and not outcome.ok and needed != "baseline_inspect":
+            if isinstance(outcome, Outcome) and not outcome.ok and needed not in MAY_FAIL:
                 return needed, outcome
-            if outcome is None and task is not None:
+            if outcome is None and task is not None and needed not in MAY_FAIL:
                 culprit = self.scheduler.culprit(task)
                 if culprit is not None:
                     return culprit[0].title, culprit[1]
@@ -1229,6 +1256,32 @@ class TaskMaker:
             )
         title = f"{hop.name} of {case.model_id}@{chain.name}"
         return self.job(chain, hop.function, title, hop.params, inputs, preload=hop.preload)
+
+
+def micro_task(
+    engine: Engine,
+    maker: TaskMaker,
+    chain: Toolchain,
+    function: str,
+    *,
+    title: str,
+    used: dict[str, Task],
+    demanded: bool,
+) -> tuple[Task | None, str]:
+    """The task that runs an artifact in TFLite Micro, or why there is none.
+
+    Args:
+        chain: where the rest of the case runs, which need not have TFLite Micro.
+        used: the tasks of the job's inputs.
+        demanded: the contract asks for it; then the file may be of any size.
+    """
+    try:
+        home = engine.place(chain, MICRO_REQUIRES)
+    except Missing as missing:
+        return None, str(missing) or f"no toolchain here has {MICRO_REQUIRES[0]}"
+    limits = dict.fromkeys(MICRO_UNASKED) if demanded else MICRO_UNASKED
+    params = {"samples": MICRO_SAMPLES, **limits}
+    return maker.job(home, function, f"{title} in TFLite Micro", params, used), ""
 
 
 def _of_the_whole(check: checks.Check) -> bool:
