@@ -153,3 +153,11 @@ def test_the_readme_has_every_check_and_option() -> None:
     missing = [name for name in checks.CHECKS if f"`{name}`" not in text]
     missing += [option for option in running.options() if option not in text]
     assert not missing
+
+
+def test_the_citation_is_of_this_version() -> None:
+    project = contract.tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (CHECKOUT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert f"version: {project['version']}" in lines
+    assert f"license: {project['license']}" in lines
+    assert (CHECKOUT / project["license-files"][0]).read_text(encoding="utf-8").lstrip().startswith("Apache License")
