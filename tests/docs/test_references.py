@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -76,6 +78,34 @@ def _no_command(text: str) -> str | None:
     known = {option for action in parser._actions for option in action.option_strings}
     unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
     return f"no option {', '.join(unknown)}" if unknown else None
+
+
+def _inline() -> list[tuple[str, str]]:
+    """Place and text of each ``pytest ...`` in running text that is a whole command."""
+    found = {}
+    for page in pages():
+        for line, span in code_spans(_text(page)):
+            # `receipts` is the model that docs/add-your-model.md makes, and runs
+            if span.startswith("pytest ") and not re.search(r"MODEL|\.\.\. |receipts", span):
+                found.setdefault(span, f"{page}:{line}")
+    return [(where, command) for command, where in found.items()]
+
+
+@pytest.mark.parametrize(("where", "command"), _inline())
+def test_commands_in_running_text_select_checks(where: str, command: str, tmp_path: Path) -> None:
+    """They are not run to the end: what they would judge is there, models, routes and images."""
+    reasons = [running.missing(need) for need in ("modern", *(["shared"] if "../shared" in command else []))]
+    if any(reasons):
+        pytest.skip("; ".join(filter(None, reasons)))
+    shutil.copytree(CHECKOUT / "fixtures" / "captcha", tmp_path / "repository" / "unseen")
+    shutil.copytree(CHECKOUT / "fixtures" / "words", tmp_path / "repository" / "DIR")
+    if "../shared" in command:
+        (tmp_path / "shared").symlink_to((CHECKOUT.parent / "shared").resolve())
+    place = running.Place(tmp_path / "repository", tmp_path / "cache", tmp_path)
+    marks = {"adding": "--collect-only -q"}
+    said = running.run(running.Block(where, 0, "sh", command, marks), place)
+    wanted = command.split('"')[1] if "::" in command else "tests collected"
+    assert wanted in said
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if page != "CHANGELOG.md"])
