@@ -104,7 +104,8 @@ def test_what_stands_in_it(full: dict[str, Any]) -> None:
     for words in (
         f"{record.counts(full)['passed']} passed",
         "contract.toml:9 matches no case", "m: no mode beyond float32 passed", "tensorflow 2.21.0",
-        "saved-model", "1.2 s", "0 ok", "CONV_2D (2 times): its rule", "✗ no", "? not measured", "why: the first error is made in op 2, MUL of stn",
+        "saved-model", "1.2 s", "0 ok", "CONV_2D (2 times): its rule", "✗ no", "? not measured",
+        "why: the first error is made in op 2, MUL of stn",
         "it crashes (claimed: signal at convert; contract.toml:7)", "counterexample: source &#39;ab&#39;",
         "artifact &#39;&lt;b&gt;&#39;", "SQNR over depth", "Size</figcaption>", "Latency</figcaption>",
         "Memory</figcaption>", "Accuracy</figcaption>", "Agreement with the source against size</figcaption>",
