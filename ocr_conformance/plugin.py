@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,6 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from ocr_conformance.cases import Case
     from ocr_conformance.conformance import Engine, Settings
+    from ocr_conformance.report.difference import Change
     from ocr_conformance.results import CheckResult
 
 _SUITE = "ocr_conformance.suite"
@@ -81,7 +82,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="draw what detectors and pipelines find, source and converted side by side",
     )
     group.addoption(
-        "--ocr-report", action="append", metavar="FILE", help="write a report; the suffix picks the format (repeatable)"
+        "--ocr-report", action="append", metavar="FILE", help="write a report: .json, .html or .md (repeatable)"
+    )
+    group.addoption(
+        "--ocr-baseline", metavar="FILE", help="an earlier run's .json: say what changed since, beyond noise"
+    )
+    group.addoption(
+        "--ocr-github-summary", action="store_true", help="add the report to the summary of a step of GitHub Actions"
     )
     group.addoption(
         "--ocr-list", action="store_true", help="show models, routes, modes, checks and toolchains, and exit"
@@ -264,7 +271,12 @@ class _Active:
             )
             case = item.callspec.params["ocr_case"]  # type: ignore[attr-defined]
             result = item.stash.get(_RESULT, broken).to_json()
-            report.ocr = {"case": str(case), "result": result, **self.conformance.origin(case)}  # type: ignore[attr-defined]
+            report.ocr = {  # type: ignore[attr-defined]
+                "case": str(case),
+                "result": result,
+                "made": self.conformance.made(case) if _RESULT in item.stash else None,
+                **self.conformance.origin(case),
+            }
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -348,8 +360,10 @@ class Conformance:
         self._progress: _Progress | None = None
         self._selected = 0
         self._jobs: dict[str, int] = {}
+        self._made: dict[Case, dict[str, Any]] = {}
         self._lines: list[str] = []
         self._document: dict[str, Any] = {}
+        self._changes: list[Change] | None = None
         self._warnings: list[str] = []
         self._waiting: dict[str, list[tuple[Case, str]]] = {}
         from ocr_conformance.errors import UserError
@@ -358,6 +372,7 @@ class Conformance:
             self.registry = self._registry()
             self.settings = self._settings()
             self._reports = self._report_paths()
+            self._baseline = self._read_baseline()
             if not config.getoption("ocr_list"):
                 self._resolve()
         except UserError as error:
@@ -481,6 +496,23 @@ class Conformance:
         root = self.config.invocation_params.dir
         return [report.check_path(root / Path(text).expanduser()) for text in self.config.getoption("ocr_report") or ()]
 
+    def _read_baseline(self) -> dict[str, Any] | None:
+        """The earlier record to compare with; also looks whether there is a summary to write to.
+
+        Raises:
+            UserError: it is no record, or there is none.
+        """
+        if self.config.getoption("ocr_github_summary") and not _is_worker(self.config):
+            from ocr_conformance import report
+
+            report.summary_file("--ocr-github-summary")
+        path = self._given("baseline")
+        if path is None or _is_worker(self.config):
+            return None
+        from ocr_conformance.report import schema
+
+        return schema.load(path)
+
     @property
     def engine(self) -> Engine:
         """The engine, made on first use."""
@@ -555,8 +587,13 @@ class Conformance:
         __tracebackhide__ = True
         self._begin(item.stash.get(_GROUP, ""))
         result = item.stash[_RESULT] = self.engine.judge(case, check)
-        item.user_properties.append(("ocr_verdict", result.verdict))
-        item.user_properties += [(f"ocr_{value.name}", value.measured) for value in result.values]
+        said = {"case": str(case), "model": case.model_id, "route": case.route, "mode": case.mode}
+        said |= {"toolchain": case.toolchain, "check": check, "verdict": result.verdict}
+        item.user_properties += [(f"ocr_{name}", value) for name, value in said.items()]
+        for value in result.values:
+            item.user_properties.append((f"ocr_{value.name}", value.measured))
+            if value.limit is not None:
+                item.user_properties.append((f"ocr_{value.name}_limit", value.limit))
         message = f"{case} {check}: {result.message}"
         if result.verdict == "unsupported":
             pytest.xfail(f"unsupported: {result.message}")
@@ -564,6 +601,14 @@ class Conformance:
             pytest.skip(f"{result.verdict}: {result.message}")
         if result.verdict != "passed":  # "unsupported" gets here under --runxfail
             pytest.fail("\n".join((message, *result.details)), pytrace=False)
+
+    def made(self, case: Case) -> dict[str, Any] | None:
+        """What was made of a case, where it is new: it goes with a result to the process that writes the record."""
+        found = self.engine.made(case)
+        if self._made.get(case) == found:
+            return None
+        self._made[case] = found
+        return found
 
     def groups(self, params: Iterable[dict[str, Any]]) -> list[str]:
         """For each of these tests the name of the group that must stay together for no job to be run twice."""
@@ -626,19 +671,22 @@ class Conformance:
 
     def finish(self, status: int) -> int:
         """Write the reports; pytest's exit status, corrected by what was judged."""
-        from ocr_conformance import report
         from ocr_conformance.errors import UserError
         from ocr_conformance.report import record
 
         if self._records:
             self._document = record.document(
-                self.engine, self._records, time.time() - self._started, sum(self._jobs.values())
+                self.engine,
+                self._records,
+                time.time() - self._started,
+                sum(self._jobs.values()),
+                self._started,
             )
-            self._document["warnings"] += self._warnings
-        for path in self._reports if self._document else ():
+            self._document["runs"][0]["warnings"] += self._warnings
+            self._changes = self._compare()
+        for write in self._writers() if self._document else ():
             try:
-                report.write(self._document, path)
-                self._lines.append(f"report: {path}")
+                self._lines.append(write())
             except UserError as error:
                 self._lines.append(str(error))
                 status = status or int(pytest.ExitCode.TESTS_FAILED)
@@ -647,7 +695,38 @@ class Conformance:
         asked = self._selected or self.nodes or self.config.getoption("ocr_model")
         if not record.judged(self._records):
             return int(pytest.ExitCode.NO_TESTS_COLLECTED) if asked else status
-        return int(pytest.ExitCode.TESTS_FAILED) if self._document["without_passed_mode"] else status
+        return int(pytest.ExitCode.TESTS_FAILED) if self._document["runs"][0]["without_passed_mode"] else status
+
+    def _compare(self) -> list[Change] | None:
+        """What changed since the baseline, where there is one."""
+        from ocr_conformance.errors import UserError
+        from ocr_conformance.report import difference
+
+        if self._baseline is None:
+            return None
+        try:
+            return difference.compare(self._baseline, self._document)
+        except UserError as error:
+            self._lines.append(f"--ocr-baseline {self.config.getoption('ocr_baseline')}: {error}")
+            return None
+
+    def _writers(self) -> Iterator[Callable[[], str]]:
+        """What writes each report that was asked for, and says so."""
+        from ocr_conformance import report
+
+        def to_file(path: Path) -> str:
+            report.write(self._document, path, self._changes)
+            return f"report: {path}"
+
+        def to_summary() -> str:
+            from ocr_conformance.report import markdown
+
+            report.add_summary(markdown.render(self._document, self._changes), "--ocr-github-summary")
+            return "report: the summary of this step"
+
+        yield from (functools.partial(to_file, path) for path in self._reports)
+        if self.config.getoption("ocr_github_summary"):
+            yield to_summary
 
     def summary(self, terminalreporter: Any) -> None:
         """Write tables and where the reports are to the terminal."""
@@ -659,7 +738,7 @@ class Conformance:
         writer = terminalreporter._tw
         for line in terminal.summary(self._document, width=writer.fullwidth, color=writer.hasmarkup):
             terminalreporter.write_line(line)
-        for line in self._lines:
+        for line in (*terminal.changes(self._changes, writer.fullwidth), *self._lines):
             terminalreporter.write_line(line)
 
     def close(self) -> None:

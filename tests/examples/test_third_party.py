@@ -104,7 +104,7 @@ def test_it_is_green_against_the_wheel(repository: Path, tmp_path: Path) -> None
         "meter-torch/litert-torch/dynamic-range@modern": "passed",
         "meter-torch/litert-torch/int8@modern": "passed",
     }
-    assert {model["weights"]["name"] for model in record["models"].values()} == {"briefly-trained"}
+    assert {model["weights"]["name"] for model in record["runs"][0]["models"].values()} == {"briefly-trained"}
     checks = {case: known["checks"] for case, known in record["cases"].items()}
     assert "SIGSEGV" in checks["meter-keras/tf-lite/int8@modern"]["conversion"]["message"]
     assert checks["meter-keras/tf-lite/float32@modern"]["twin"]["verdict"] == "passed"

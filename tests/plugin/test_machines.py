@@ -99,6 +99,12 @@ class Run:
     record: dict[str, Any]
 
     @property
+    def run(self) -> dict[str, Any]:
+        """Its record's only run: workers, toolchains, how many jobs were run."""
+        (run,) = self.record["runs"]
+        return run  # type: ignore[no-any-return]
+
+    @property
     def verdicts(self) -> dict[str, dict[str, str]]:
         """By case and check."""
         return {
@@ -164,13 +170,13 @@ def test_groups_run_no_hop_twice(
     both = run(*TWO, *first.options, *second.options, "--dist=loadgroup")
     assert both.status == 0, both.text
     assert both.verdicts == alone.verdicts
-    assert both.record["jobs_run"] == alone.record["jobs_run"]
+    assert both.run["jobs_run"] == alone.run["jobs_run"]
     assert [len(list((each.cache / "entries").glob("*/*"))) for each in (first, second)] == [
-        alone.record["jobs_run"] / 2
+        alone.run["jobs_run"] / 2
     ] * 2, "each has judged a model, with a cache of its own"
     assert not (repository.parent / "cache").exists(), "the controller ran nothing"
-    assert set(both.record["environment"]["workers"]) == {"gw0", "gw1"}
-    assert both.record["toolchains"] == alone.record["toolchains"]
+    assert set(both.run["environment"]["workers"]) == {"gw0", "gw1"}
+    assert both.run["toolchains"] == alone.run["toolchains"]
 
 
 def test_a_shared_cache_makes_any_distribution_right(
@@ -180,8 +186,8 @@ def test_a_shared_cache_makes_any_distribution_right(
     both = run(*TWO, *workers, "--dist=load", f"--ocr-cache={tmp_path / 'shared'}")
     assert both.status == 0, both.text
     assert both.verdicts == alone.verdicts
-    assert both.record["jobs_run"] == alone.record["jobs_run"]
-    assert len(list((tmp_path / "shared" / "entries").glob("*/*"))) == alone.record["jobs_run"]
+    assert both.run["jobs_run"] == alone.run["jobs_run"]
+    assert len(list((tmp_path / "shared" / "entries").glob("*/*"))) == alone.run["jobs_run"]
 
 
 def test_a_worker_that_goes_away_is_a_failure_and_said(
@@ -202,4 +208,4 @@ def test_a_worker_that_goes_away_is_a_failure_and_said(
     (check,) = case["checks"].values()
     assert check["verdict"] == "failed"
     assert "worker 'gw0' crashed" in check["message"]
-    assert any(line.startswith("worker gw0 (") and "went away" in line for line in run.record["warnings"])
+    assert any(line.startswith("worker gw0 (") and "went away" in line for line in run.run["warnings"])
