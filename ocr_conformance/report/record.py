@@ -95,7 +95,7 @@ def version() -> str:
 
 
 _SHOWN = ("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "keras-ocr", "torch", "onnx", "onnx-tf", "onnx2tf",
-          "litert-torch", "ai-edge-litert", "litert-quantizer", "numpy")  # fmt: skip
+          "litert-torch", "ai-edge-litert", "litert-quantizer", "tflite-micro", "numpy")  # fmt: skip
 
 
 def frameworks(versions: Mapping[str, str]) -> dict[str, str]:
