@@ -321,8 +321,11 @@ class DeviceCeilings(_Table):
     """Absolute ceilings of one case on a named device."""
 
     name: str
+    threads: int | None = None
     latency_ms: Positive | None = None
     memory_bytes: Bytes | None = None
+    sources: dict[str, str] = {}
+    """Where ``latency_ms`` and ``memory_bytes`` are from, as far as the contract says."""
 
 
 class Limits(_Table):
@@ -621,12 +624,18 @@ class Ceiling(_Selected):
 
     latency_ms: Positive | None = None
     memory_bytes: Bytes | None = None
+    source: Text | None = None
+    """Where the figures are from; shown with them."""
 
 
 class Device(_Table):
     """``[device.NAME]``: absolute ceilings on a named device."""
 
     summary: str = ""
+    threads: Annotated[int, Field(strict=True, gt=0)] | None = None
+    """Threads that the ceilings are meant for."""
+    remote: Flag = False
+    """Whether pytest does not run on it: it is judged by `ocr-conformance latency import`, never by a check."""
     ceiling: tuple[Ceiling, ...] = ()
 
 
@@ -770,11 +779,15 @@ class Contract(_Table):
         ceilings = None
         if device is not None:
             found: dict[str, Any] = {}
-            if device in self.device:
-                for ceiling in self.device[device].ceiling:
-                    if ceiling.selects(case, versions, weights):
-                        found.update(ceiling.model_dump(include={"latency_ms", "memory_bytes"}, exclude_unset=True))
-            ceilings = DeviceCeilings(name=device, **found)
+            sources: dict[str, str | None] = {}
+            profile = self.device.get(device, Device())
+            for ceiling in profile.ceiling:
+                if ceiling.selects(case, versions, weights):
+                    given = ceiling.model_dump(include={"latency_ms", "memory_bytes"}, exclude_unset=True)
+                    found.update(given)
+                    sources.update(dict.fromkeys(given, ceiling.source))
+            known = {key: source for key, source in sources.items() if source is not None}
+            ceilings = DeviceCeilings(name=device, threads=profile.threads, sources=known, **found)
         tables = {table: LIMIT_TABLES[table](**keys) for table, keys in merged.items()}
         return Limits(**tables, device=ceilings, compare=self.model.compare, origin=origin)  # type: ignore[arg-type]
 

@@ -102,13 +102,15 @@ def test_every_gate_of_an_entry_must_hold(tmp_path: Path) -> None:
 def test_ceilings_belong_to_a_named_device(tmp_path: Path) -> None:
     found = load(
         tmp_path,
-        "[device.phone]\nsummary = 'Redmi K20 Pro'\n[[device.phone.ceiling]]\nlatency_ms = 200\nmemory_bytes = 9\n"
+        "[device.phone]\nsummary = 'Redmi K20 Pro'\nthreads = 4\n"
+        "[[device.phone.ceiling]]\nlatency_ms = 200\nmemory_bytes = 9\nsource = 'a paper'\n"
         "[[device.phone.ceiling]]\nmode = 'int8'\nlatency_ms = 50\n",
     )
     assert found.limits(CASE, {}).device is None
     device = found.limits(CASE, {}, "phone").device
     assert device is not None
-    assert (device.name, device.latency_ms, device.memory_bytes) == ("phone", 50, 9)
+    assert (device.name, device.threads, device.latency_ms, device.memory_bytes) == ("phone", 4, 50, 9)
+    assert device.sources == {"memory_bytes": "a paper"}  # of the other nobody says
     other = found.limits(CASE, {}, "tablet").device
     assert other is not None
     assert (other.latency_ms, other.memory_bytes) == (None, None)

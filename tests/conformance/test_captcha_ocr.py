@@ -33,10 +33,10 @@ def test_the_crash_of_the_converter_is_a_verdict_and_the_run_finishes(judge: Jud
     assert run.check("captcha-ocr/tf-lite/int8", "text")["verdict"] == "not-run"
     assert run.value("captcha-ocr/tf-lite/float32", "tensors", "max_abs") < 1e-4
     assert run.check("captcha-ocr/tf-lite/dynamic-range", "mode")["verdict"] == "passed"
-    assert run.record["jobs_run"] > 0
+    assert run.record["runs"][0]["jobs_run"] > 0
 
     again = judge(*selected)
-    assert again.record["jobs_run"] == 0
+    assert again.record["runs"][0]["jobs_run"] == 0
     assert again.status == 0
 
 
@@ -101,7 +101,7 @@ def test_the_shipped_weights_read_captchas_they_never_saw(judge: Judge, unseen: 
         "--ocr-check=text", "--ocr-check=accuracy", "--ocr-check=preprocessing",
     )  # fmt: skip
     assert run.status == 0, run.text
-    known = run.record["models"]["captcha-ocr:tf-keras"]
+    known = run.record["runs"][0]["models"]["captcha-ocr:tf-keras"]
     assert known["weights"]["name"] == "shipped"
     assert known["images"]["labelled"] == known["images"]["count"] == len(list(unseen.iterdir())) > 70
     assert run.value(case, "accuracy", "source_accuracy") >= 0.95
@@ -114,7 +114,7 @@ def test_seeded_weights_read_nothing_and_say_so(judge: Judge, shared: Callable[[
         "--ocr-model=captcha-ocr:tf-keras", "--ocr-route=tf-lite", "--ocr-mode=float32", "--ocr-weights=seeded",
         f"--ocr-images={shared('captcha')}", "--ocr-samples=24", "--ocr-check=text", "--ocr-check=accuracy",
     )  # fmt: skip
-    known = run.record["models"]["captcha-ocr:tf-keras"]["images"]
+    known = run.record["runs"][0]["models"]["captcha-ocr:tf-keras"]["images"]
     assert (known["count"], known["labelled"], known["origin"]) == (24, 24, "user")
     case = "captcha-ocr:tf-keras/tf-lite/float32"
     assert run.check(case, "text")["verdict"] == "passed"
