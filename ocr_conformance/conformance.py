@@ -57,6 +57,15 @@ SCENE_SEARCH_REQUIRES = ("scipy", "shapely")
 SEARCH_SHARE = 0.8
 """Of a job's time limit, what a search plans with: its last pictures, and loading the network, take theirs as well."""
 
+MICRO_REQUIRES = ("tflite-micro",)
+"""What running a file in TFLite Micro needs in a toolchain."""
+MICRO_SAMPLES = 2
+MICRO_UNASKED = {"most_bytes": 4 * 2**20, "seconds": 10}
+"""Where no contract demands the target: files that could lie in a microcontroller's flash, and what they may cost. One
+of 1.7 MB takes 2 s of processor time (captcha, unrolled: 3000 ops)."""
+MAY_FAIL = ("baseline_inspect", "xnnpack", "micro")
+"""Jobs whose failure is no failure of the check that looks at them."""
+
 DEFAULT_TIMEOUT = 900.0
 DEFAULT_MEMORY = 9 * 2**30
 """onnx2tf needs 7.5 GB for a network of 180 MB."""
@@ -190,6 +199,10 @@ class Plan:
     inspect: Task | None = None
     repeat: Task | None = None
     memory: Task | None = None
+    xnnpack: Task | None = None
+    micro: Task | None = None
+    no_micro: str = ""
+    """Why the file is not tried in TFLite Micro."""
     latency: Callable[[Task | None], Task] | None = None
     """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
     twin: Task | None = None
@@ -313,8 +326,8 @@ class Engine:
         found = []
         for entry, variant in self.registry.variants(self.settings.models, own_only=self.settings.own_only):
             description = entry.contract.settings(variant)
-            for name, requires in self._routes(entry, variant).items():
-                asked = self.settings.routes
+            asked = self.settings.routes
+            for name, requires in self._routes(entry, variant, asked).items():
                 if not matches(name, asked) or (name in description.on_request and name not in asked):
                     continue
                 for chain in self.chains_for(requires):
@@ -325,8 +338,10 @@ class Engine:
                     ]
         return found
 
-    def _routes(self, entry: ModelEntry, variant: str) -> dict[str, tuple[str, ...]]:
+    def _routes(self, entry: ModelEntry, variant: str, asked: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
         """The routes of a model, with what each needs of its toolchain; those on request come last.
+
+        Of a pipeline any pair of its parts' routes can be ``asked`` for.
 
         Raises:
             UserError: the contract names a route that there is not.
@@ -341,11 +356,7 @@ class Engine:
         of_part = [self._routes(part, of) for part, of in parts]
         names = [*pipelines.routes(self.registry, description, variant), *description.on_request]
         others = {name for each in entry.contract.variants for name in entry.contract.settings(each).routes}
-        names += [
-            name
-            for name in self.settings.routes
-            if pipelines.JOINT in name and not is_glob(name) and name not in others
-        ]
+        names += [name for name in asked if pipelines.JOINT in name and not is_glob(name) and name not in others]
         found: dict[str, tuple[str, ...]] = {}
         for name in names:
             halves = pipelines.halves(name)
@@ -703,13 +714,24 @@ class Engine:
             inspect=inspect or None,
             repeat=job(format_.repeat, "repeatability"),
             memory=job(format_.memory, "memory", fresh=True, this_machine=True),
+            xnnpack=job(format_.xnnpack, "XNNPACK's share"),
             latency=latency if format_.latency else None,
             twin=self._twin(source, chain),
             describe=maker.describe(home) if source.description.kind == "recognizer" else None,
             product=format_.file,
             format=last.produces,
         )
-        return self._with_search(plan, maker)
+        return self._with_search(self._with_micro(plan, maker), maker)
+
+    def _with_micro(self, plan: Plan, maker: TaskMaker) -> Plan:
+        """The plan with the task that runs the artifact in TFLite Micro, or with why there is none."""
+        function = self.registry.formats[plan.format].micro
+        if function is None or plan.inputs is None:
+            return replace(plan, no_micro=f"no {plan.product} runs in TFLite Micro")
+        demanded = "micro" in (self.limits_of(plan).ops.targets or ())
+        used = {"artifact": plan.artifact, "inputs": plan.inputs, **({"run": plan.run} if plan.run is not None else {})}
+        task, why = micro_task(self, maker, plan.chain, function, title=str(plan.case), used=used, demanded=demanded)
+        return replace(plan, micro=task, no_micro=why)
 
     def _with_search(self, plan: Plan, maker: TaskMaker) -> Plan:
         """The plan with the task that searches for a counterexample, where the source lives; or with why there is none.
@@ -826,6 +848,33 @@ class Engine:
                 late.append(plan.latency(self._baseline(plan).artifact))
         return found + late
 
+    def groups(self, pairs: Iterable[tuple[Case, str]]) -> dict[Case, str]:
+        """Cases that share a job, directly or by way of others, under one name: the model of the first.
+
+        Who judges whole groups runs no job that another runs, even without a cache in common.
+
+        Raises:
+            UserError: weights or images cannot be had.
+        """
+        checks_of: dict[Case, list[str]] = {}
+        for case, name in pairs:
+            checks_of.setdefault(case, []).append(name)
+        order = list(checks_of)
+        parent = list(range(len(order)))
+        first: dict[str, int] = {}
+
+        def root(number: int) -> int:
+            while parent[number] != number:
+                number = parent[number]
+            return number
+
+        for number, case in enumerate(order):
+            tasks = self.tasks((case, name) for name in checks_of[case])
+            for key in {each.key for task in tasks for each in task.closure()}:
+                low, high = sorted((root(first.setdefault(key, number)), root(number)))
+                parent[high] = low
+        return {case: order[root(number)].model_id for number, case in enumerate(order)}
+
     def prefetch(self, pairs: Iterable[tuple[Case, str]]) -> None:
         """Start in the background what these checks will need.
 
@@ -853,6 +902,8 @@ class Engine:
             "inspect": plan.inspect,
             "repeat": plan.repeat,
             "memory": plan.memory,
+            "xnnpack": plan.xnnpack,
+            "micro": plan.micro,
             "twin": plan.twin,
             "search": plan.search,
             **plan.words,
@@ -874,6 +925,7 @@ class Engine:
             images=source.images.files,
             truth=source.images.words,
             weights_name=f"{source.weights.name} ({source.weights.sha256[:12]})",
+            no_micro=plan.no_micro,
         )
         outcome = self.scheduler.outcome
         if plan.parts:
@@ -988,9 +1040,9 @@ class Engine:
         tasks = self._tasks(plan)
         for needed in sorted(needs, key=list(vars(evidence)).index):  # inputs before source before run
             outcome, task = getattr(evidence, needed), tasks.get(needed)
-            if isinstance(outcome, Outcome) and not outcome.ok and needed != "baseline_inspect":
+            if isinstance(outcome, Outcome) and not outcome.ok and needed not in MAY_FAIL:
                 return needed, outcome
-            if outcome is None and task is not None:
+            if outcome is None and task is not None and needed not in MAY_FAIL:
                 culprit = self.scheduler.culprit(task)
                 if culprit is not None:
                     return culprit[0].title, culprit[1]
@@ -1202,6 +1254,32 @@ class TaskMaker:
             )
         title = f"{hop.name} of {case.model_id}@{chain.name}"
         return self.job(chain, hop.function, title, hop.params, inputs, preload=hop.preload)
+
+
+def micro_task(
+    engine: Engine,
+    maker: TaskMaker,
+    chain: Toolchain,
+    function: str,
+    *,
+    title: str,
+    used: dict[str, Task],
+    demanded: bool,
+) -> tuple[Task | None, str]:
+    """The task that runs an artifact in TFLite Micro, or why there is none.
+
+    Args:
+        chain: where the rest of the case runs, which need not have TFLite Micro.
+        used: the tasks of the job's inputs.
+        demanded: the contract asks for it; then the file may be of any size.
+    """
+    try:
+        home = engine.place(chain, MICRO_REQUIRES)
+    except Missing as missing:
+        return None, str(missing) or f"no toolchain here has {MICRO_REQUIRES[0]}"
+    limits = dict.fromkeys(MICRO_UNASKED) if demanded else MICRO_UNASKED
+    params = {"samples": MICRO_SAMPLES, **limits}
+    return maker.job(home, function, f"{title} in TFLite Micro", params, used), ""
 
 
 def _of_the_whole(check: checks.Check) -> bool:

@@ -35,6 +35,7 @@ from pydantic import (
 from ocr_conformance.cases import MODES, Case, matches
 from ocr_conformance.checks import CHECKS
 from ocr_conformance.errors import UserError
+from ocr_conformance.targets import TARGETS
 from ocr_conformance.weights import WeightsSource
 
 if sys.version_info >= (3, 11):
@@ -95,6 +96,12 @@ def _check_name(value: str) -> str:
     return value
 
 
+def _target(value: str) -> str:
+    if value not in TARGETS:
+        raise ValueError(f"unknown target {value!r}{_near(value, TARGETS)}; targets are {', '.join(TARGETS)}")
+    return value
+
+
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
@@ -117,6 +124,7 @@ Kinds = Annotated[
 CheckNames = Annotated[
     tuple[Annotated[str, AfterValidator(_check_name)], ...], BeforeValidator(_one_or_many), Field(min_length=1)
 ]
+TargetNames = Annotated[tuple[Annotated[str, AfterValidator(_target)], ...], BeforeValidator(_one_or_many)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
@@ -243,6 +251,8 @@ class OpsLimits(_Table):
     """Where given, the only ops (globs) that may appear."""
     runtime_max: VersionText | None = None
     """The minimum runtime version that the file asks for must not be above this one."""
+    targets: TargetNames | None = None
+    """Targets that must take the whole file (`ocr_conformance.targets.TARGETS`)."""
 
 
 class SizeLimits(_Table):

@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -189,10 +189,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """Raise what `pytest_generate_tests` could not."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Raise what `pytest_generate_tests` could not; see to it that groups reach xdist's controller."""
     if _USAGE in config.stash:
         raise pytest.UsageError(config.stash[_USAGE])
+    for item in items:
+        group = item.stash.get(_GROUP, "")
+        if group and not item.nodeid.endswith(f"@{group}"):
+            # xdist 3.8 sends a group at the end of the node id, where pytest 9.2 does not look for it any more
+            # (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+            item._id = type(item.id).parse(f"{item.nodeid}@{group}")
 
 
 class _Listener:
@@ -202,9 +209,17 @@ class _Listener:
         self.config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the results that workers send."""
+        """Take the results that workers send, and what xdist reports in place of one whose worker went away."""
         if hasattr(report, "ocr"):
             _active(self.config).take(report.ocr)
+        elif report.when not in ("setup", "call", "teardown"):
+            _active(self.config).lost(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Note in the record that a worker went away."""
+        if error and _KEY in self.config.stash:
+            self.config.stash[_KEY].warn(f"worker {node.gateway.id} ({node.gateway.spec}) went away: {error}")
 
 
 class _Active:
@@ -217,19 +232,29 @@ class _Active:
     def pytest_collection_modifyitems(
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Add the built-in suite unless a re-exported one was collected; latency last, alone on the machine."""
+        """Add the built-in suite unless a re-exported one was collected; latency last, alone on the machine.
+
+        In an xdist worker under ``--dist loadgroup``, tests whose cases share a job form a group.
+        """
         ours = [item for item in items if _check_of(item)]
         if not ours and (config.getoption("ocr_model") or self.conformance.nodes):
             suite = _Suite.from_parent(session, path=Path(__file__).parent / "suite" / "__init__.py", nodeid=_NODE)
             items += [item for item in session.genitems(suite) if self.conformance.named(item.nodeid)]
         items.sort(key=lambda item: _check_of(item) == "latency")
+        if config.getoption("loadgroup", False):
+            ours = [item for item in items if _check_of(item)]
+            groups = self.conformance.groups([item.callspec.params for item in ours])  # type: ignore[attr-defined]
+            for item, group in zip(ours, groups, strict=True):
+                item.stash[_GROUP] = group
+                item.add_marker(pytest.mark.xdist_group(group))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Start the jobs in the background (not where nothing is run)."""
         if session.config.option.collectonly or session.config.pluginmanager.hasplugin("dsession"):
             return  # the controller of pytest-xdist runs no test
         selected = [item for item in session.items if _check_of(item)]
-        self.conformance.start([item.callspec.params for item in selected])  # type: ignore[attr-defined]
+        groups = [item.stash.get(_GROUP, "") for item in selected]
+        self.conformance.start([item.callspec.params for item in selected], groups)  # type: ignore[attr-defined]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -250,7 +275,7 @@ class _Active:
                 "case": str(case),
                 "result": result,
                 "made": self.conformance.made(case) if _RESULT in item.stash else None,
-                **self.conformance.progress(),
+                **self.conformance.origin(case),
             }
         return report
 
@@ -285,8 +310,12 @@ class _Active:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """xdist: all workers share the controller's temporary cache."""
-        node.workerinput["ocr_cache"] = str(self.conformance.settings.cache)
+        """xdist: workers of this machine share the controller's cache, a temporary one, too.
+
+        The path says nothing to another machine: its worker goes by ``--ocr-cache``, else by its own user's folder.
+        """
+        if node.gateway.spec.popen and not node.gateway.spec.via:
+            node.workerinput["ocr_cache"] = str(self.conformance.settings.cache)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self) -> None:
@@ -300,6 +329,8 @@ class _Active:
 
 
 _RESULT: pytest.StashKey[CheckResult] = pytest.StashKey()
+_GROUP: pytest.StashKey[str] = pytest.StashKey()
+"""Under ``--dist loadgroup`` the group that stays together; this worker may be given others, or none."""
 
 
 def _check_of(item: pytest.Item) -> str | None:
@@ -333,6 +364,8 @@ class Conformance:
         self._lines: list[str] = []
         self._document: dict[str, Any] = {}
         self._changes: list[Change] | None = None
+        self._warnings: list[str] = []
+        self._waiting: dict[str, list[tuple[Case, str]]] = {}
         from ocr_conformance.errors import UserError
 
         try:
@@ -451,13 +484,15 @@ class Conformance:
         return None if text is None else self.config.invocation_params.dir / Path(text).expanduser()
 
     def _report_paths(self) -> list[Path]:
-        """The report files that were asked for.
+        """The report files that were asked for; an xdist worker writes none.
 
         Raises:
             UserError: a suffix that no format has, or a folder that is not there.
         """
         from ocr_conformance import report
 
+        if _is_worker(self.config):
+            return []
         root = self.config.invocation_params.dir
         return [report.check_path(root / Path(text).expanduser()) for text in self.config.getoption("ocr_report") or ()]
 
@@ -525,17 +560,23 @@ class Conformance:
             )
         return [(case, check.name) for case in self.engine.cases for check in self.engine.checks_of(case)]
 
-    def start(self, params: Iterable[dict[str, Any]]) -> None:
-        """Prefetch what the selected tests will need."""
+    def start(self, params: Sequence[dict[str, Any]], groups: Sequence[str]) -> None:
+        """Prefetch what the selected tests will need: all of it, or, of a test that has a group, when that begins."""
         from ocr_conformance.errors import UserError
 
-        pairs = [(each["ocr_case"], each["ocr_check"]) for each in params]
-        self._selected = len(pairs)
+        self._selected = len(params)
+        for each, group in zip(params, groups, strict=True):
+            self._waiting.setdefault(group, []).append((each["ocr_case"], each["ocr_check"]))
         try:
-            self.engine.prefetch(pairs)
+            self._begin("")
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
         self.watch()
+
+    def _begin(self, group: str) -> None:
+        """Prefetch what a group needs, once."""
+        if group in self._waiting:
+            self.engine.prefetch(self._waiting.pop(group))
 
     def watch(self) -> None:
         """Say now and then what runs."""
@@ -544,6 +585,7 @@ class Conformance:
     def judge(self, item: pytest.Item, case: Case, check: str) -> None:
         """Judge, keep the result with the item, and end its test as the verdict says."""
         __tracebackhide__ = True
+        self._begin(item.stash.get(_GROUP, ""))
         result = item.stash[_RESULT] = self.engine.judge(case, check)
         said = {"case": str(case), "model": case.model_id, "route": case.route, "mode": case.mode}
         said |= {"toolchain": case.toolchain, "check": check, "verdict": result.verdict}
@@ -568,15 +610,58 @@ class Conformance:
         self._made[case] = found
         return found
 
-    def progress(self) -> dict[str, Any]:
-        """How many jobs this process has run so far; goes with each result, so that a controller can add them up."""
+    def groups(self, params: Iterable[dict[str, Any]]) -> list[str]:
+        """For each of these tests the name of the group that must stay together for no job to be run twice."""
+        from ocr_conformance.errors import UserError
+
+        pairs = [(each["ocr_case"], each["ocr_check"]) for each in params]
+        try:
+            groups = self.engine.groups(pairs)
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+        return [groups[case] for case, _ in pairs]
+
+    def origin(self, case: Case) -> dict[str, Any]:
+        """Where a result comes from; goes with it, because a controller may have neither the toolchain nor the cache.
+
+        ``jobs_run`` is how many jobs this process has run so far.
+        """
+        from ocr_conformance.report import record
+
         worker: dict[str, Any] = getattr(self.config, "workerinput", {})
-        return {"worker": worker.get("workerid", ""), "jobs_run": self.engine.executed}
+        chain = self.engine.plan(case).chain
+        return {
+            "worker": worker.get("workerid", ""),
+            "jobs_run": self.engine.executed,
+            "toolchain": record.toolchain(chain),
+            "place": record.place(),
+        }
 
     def take(self, record: dict[str, Any]) -> None:
         """Keep the result of one test."""
         self._records.append(record)
-        self._jobs[record["worker"]] = max(self._jobs.get(record["worker"], 0), record["jobs_run"])
+        if "worker" in record:
+            self._jobs[record["worker"]] = max(self._jobs.get(record["worker"], 0), record["jobs_run"])
+
+    def lost(self, report: pytest.TestReport) -> None:
+        """Keep as failed what a worker was judging when it went away (all that is known is the node's id)."""
+        from ocr_conformance.cases import Case
+        from ocr_conformance.checks import CHECKS
+        from ocr_conformance.errors import UserError
+        from ocr_conformance.results import CheckResult
+
+        text, _, rest = report.nodeid.partition("[")[2].rpartition("]")[0].rpartition("-")
+        try:
+            case = Case.parse(text)
+        except UserError:
+            return
+        if rest in CHECKS:
+            result = CheckResult(rest, "failed", str(report.longrepr)).to_json()
+            self.take({"case": str(case), "result": result})
+
+    def warn(self, text: str) -> None:
+        """Have a line in the record's warnings."""
+        self._warnings.append(text)
 
     def header(self) -> list[str]:
         """Lines for pytest's header."""
@@ -597,6 +682,7 @@ class Conformance:
                 sum(self._jobs.values()),
                 self._started,
             )
+            self._document["runs"][0]["warnings"] += self._warnings
             self._changes = self._compare()
         for write in self._writers() if self._document else ():
             try:

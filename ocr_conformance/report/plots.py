@@ -72,7 +72,7 @@ def of_explanation(explanation: Mapping[str, Any]) -> str:
         axes.axvline(explanation["op"], color="#D55E00", linewidth=0.8, linestyle="--", label="blamed")
     axes.set_xlabel("op, in execution order")
     axes.set_ylabel("SQNR, dB")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize=7)
     return _svg(figure)
 
 
@@ -158,9 +158,11 @@ def _trade_off(points: Sequence[tuple[str, float, float]]) -> str:
     axes.minorticks_off()
     low, high = min(size for _, size, _ in points), max(size for _, size, _ in points)
     axes.set_xlim(low / 1.3, high * 1.3)
+    least = min(agreement for _, _, agreement in points)
+    axes.set_ylim(least - max(10.0, 0.4 * (100 - least)), 101)  # room for the legend
     ticks = sorted({low, (low * high) ** 0.5, high})
     axes.set_xticks(ticks, [_number(tick) for tick in ticks])
-    axes.legend(frameon=False, ncols=2)
+    axes.legend(frameon=False, ncols=2, fontsize=7, loc="lower right")
     return _svg(figure)
 
 

@@ -17,6 +17,7 @@ from ocr_conformance.toolchain import frameworks
 
 if TYPE_CHECKING:
     from ocr_conformance.conformance import Engine, Settings
+    from ocr_conformance.toolchain import Toolchain
 
 _WORST = ("failed", "undecided", "unsupported", "passed", "skipped", "not-run")
 
@@ -31,7 +32,9 @@ def document(
     """The record of a run (see `ocr_conformance.report.schema`), in stable order.
 
     Args:
-        results: ``{"case", "result", "made"}`` each; ``made`` (`Engine.made`) need only be said once of a case.
+        results: ``{"case", "result", "made"}`` each; ``made`` (`Engine.made`) need only be said once of a case. Where
+            another process has judged also ``worker``, ``toolchain`` and ``place``, as it sees them (see `toolchain`,
+            `place`).
         jobs_run: how many jobs were really run, where other processes ran them.
         started: seconds since the epoch; ``None``: now.
     """
@@ -44,23 +47,18 @@ def document(
     names = {name: number for number, name in enumerate(checks.CHECKS)}
     cases = sorted(by_case, key=lambda case: order.get(case, len(order)))
     used = {Case.parse(case).toolchain for case in cases}
+    own = {chain.name: toolchain(chain) for chain in engine.chains if chain.name in used}
+    theirs, unlike = _toolchains_of_workers(results)
+    workers = {each["worker"]: each["place"] for each in results if each.get("worker")}
     run = {
         "name": "run",
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": seconds,
         "jobs_run": engine.executed if jobs_run is None else jobs_run,
-        "environment": environment(engine),
-        "toolchains": {
-            chain.name: {
-                "lock_sha256": chain.lock_sha256,
-                "versions": frameworks(chain.versions),
-                "missing": chain.missing,
-            }
-            for chain in engine.chains
-            if chain.name in used
-        },
+        "environment": environment(engine) | ({"workers": workers} if workers else {}),
+        "toolchains": own | theirs,
         "models": {case.model_id: _model(engine, case) for case in map(Case.parse, cases)},
-        "warnings": [f"{claim.where} matches no case: {claim.why}" for claim in engine.stale_claims()],
+        "warnings": [f"{claim.where} matches no case: {claim.why}" for claim in engine.stale_claims()] + unlike,
         "without_passed_mode": unproven(engine.settings, results),
     }
     return {
@@ -117,16 +115,40 @@ def model_of(document: Mapping[str, Any], case: str) -> dict[str, Any]:
     return run_of(document, case)["models"][Case.parse(case).model_id]  # type: ignore[no-any-return]
 
 
-def environment(engine: Engine) -> dict[str, Any]:
-    """What ran where: our version, pytest's, Python's, the machine and the settings that change a number."""
+def toolchain(chain: Toolchain) -> dict[str, Any]:
+    """A toolchain as the process sees it that judges in it."""
+    return {"lock_sha256": chain.lock_sha256, "versions": frameworks(chain.versions), "missing": chain.missing}
+
+
+def place() -> dict[str, Any]:
+    """The processor and the Python of this process: what of a worker's machine can change a number."""
     from ocr_conformance.conformance import cpu
 
+    return {"cpu": cpu(), "python": platform.python_version()}
+
+
+def _toolchains_of_workers(results: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """The toolchains that xdist's workers judged in, by name, and a warning for each that is not one and the same."""
+    seen: dict[str, dict[str, Any]] = {}
+    for each in results:
+        if each.get("worker"):
+            seen.setdefault(Case.parse(each["case"]).toolchain, {})[each["worker"]] = each["toolchain"]
+    unlike = [
+        f"toolchain {name} is not the same in all workers: "
+        + ", ".join(f"{worker} {known['lock_sha256'][:8]}" for worker, known in sorted(by_worker.items()))
+        for name, by_worker in seen.items()
+        if len({known["lock_sha256"] for known in by_worker.values()}) > 1
+    ]
+    return {name: next(iter(by_worker.values())) for name, by_worker in seen.items()}, unlike
+
+
+def environment(engine: Engine) -> dict[str, Any]:
+    """What ran where: our version, pytest's, Python's, the machine and the settings that change a number."""
     settings = engine.settings
     return {
         "ocr_conformance": version(),
         "pytest": metadata.version("pytest"),
-        "python": platform.python_version(),
-        "cpu": cpu(),
+        **place(),
         "threads": settings.threads,
         "samples": settings.samples,
         "search": settings.search,
