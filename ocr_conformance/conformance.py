@@ -326,8 +326,8 @@ class Engine:
         found = []
         for entry, variant in self.registry.variants(self.settings.models, own_only=self.settings.own_only):
             description = entry.contract.settings(variant)
-            for name, requires in self._routes(entry, variant).items():
-                asked = self.settings.routes
+            asked = self.settings.routes
+            for name, requires in self._routes(entry, variant, asked).items():
                 if not matches(name, asked) or (name in description.on_request and name not in asked):
                     continue
                 for chain in self.chains_for(requires):
@@ -338,8 +338,10 @@ class Engine:
                     ]
         return found
 
-    def _routes(self, entry: ModelEntry, variant: str) -> dict[str, tuple[str, ...]]:
+    def _routes(self, entry: ModelEntry, variant: str, asked: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
         """The routes of a model, with what each needs of its toolchain; those on request come last.
+
+        Of a pipeline any pair of its parts' routes can be ``asked`` for.
 
         Raises:
             UserError: the contract names a route that there is not.
@@ -354,11 +356,7 @@ class Engine:
         of_part = [self._routes(part, of) for part, of in parts]
         names = [*pipelines.routes(self.registry, description, variant), *description.on_request]
         others = {name for each in entry.contract.variants for name in entry.contract.settings(each).routes}
-        names += [
-            name
-            for name in self.settings.routes
-            if pipelines.JOINT in name and not is_glob(name) and name not in others
-        ]
+        names += [name for name in asked if pipelines.JOINT in name and not is_glob(name) and name not in others]
         found: dict[str, tuple[str, ...]] = {}
         for name in names:
             halves = pipelines.halves(name)

@@ -219,7 +219,7 @@ class Registry:
         if found is None:
             raise UserError(
                 f"--ocr-model {kind}:{path}: expected a contract beside it, {beside[0].name} or {beside[1].name} in "
-                f"{source.parent}, that says how images are fed and texts read (docs/own-models.md)"
+                f"{source.parent}, that says how images are fed and texts read (docs/add-your-model.md)"
             )
         contract = load(found, {"model": known.defaults, "weights": {"file": {"recipe": kind}}})
         own = contract.model.adapter != known.defaults["adapter"]

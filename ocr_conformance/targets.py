@@ -386,16 +386,23 @@ def evaluate(
     """What each target says of a file.
 
     Args:
-        facts: of `ocr_conformance.inspect.tflite.inspect`.
+        facts: of `ocr_conformance.inspect.tflite.inspect`; without ``uses``, delegates are not judged.
         xnnpack, micro: ``{"why"}`` where it was not measured; else of `runtime.xnnpack.partition` and of
             `runtime.micro.run`, that with ``differs`` (outputs against LiteRT's) in words where they do.
     """
     unmeasured = {"why": "not measured"}
+    gpu, nnapi = _delegable(GPU, "gpu-ops", _GPU_EVERY), _delegable(NNAPI, "nnapi")
+    if "uses" not in facts:  # another repository's format need not say what rules ask for
+        blank = {"inputs": [], "outputs": [], "options": {}, "half": False, "macs": 0}
+        facts = {**facts, "uses": [{**op, **blank} for op in facts["ops"]]}
+        unsaid = "no rule can tell: the format's inspect gives no uses"
+        delegates = {name: Target(name, None, unsaid) for name in ("gpu", "nnapi")}
+    else:
+        delegates = {name: _delegate(name, facts, known) for name, known in (("gpu", gpu), ("nnapi", nnapi))}
     return {
         "builtins": _by_rule("builtins", facts, _no_kernel),
         "flex": _flex(facts),
-        "gpu": _delegate("gpu", facts, _delegable(GPU, "gpu-ops", _GPU_EVERY)),
-        "nnapi": _delegate("nnapi", facts, _delegable(NNAPI, "nnapi")),
+        **delegates,
         "xnnpack": _xnnpack(facts, xnnpack or unmeasured),
         "micro": _micro(facts, micro or unmeasured),
     }
@@ -471,7 +478,7 @@ def _flex(facts: Mapping[str, Any]) -> Target:
 def _xnnpack(facts: Mapping[str, Any], measured: Mapping[str, Any]) -> Target:
     if "why" in measured:
         return Target("xnnpack", None, measured["why"])
-    total = {"ops": measured["ops"], "macs": facts["macs"]["total"]}
+    total = {"ops": measured["ops"], "macs": sum(use["macs"] for use in facts["uses"])}
     shares = _shares({"ops": measured["taken"], "macs": measured["taken_macs"]}, total)
     reasons = [
         Reason(name, count, "stays with the builtin kernels", SOURCES["xnnpack"])

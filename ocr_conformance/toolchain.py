@@ -48,7 +48,7 @@ _SAME = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel")}
 # Distributions that carry the same package under another name.
 
 _SHOWN = ("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "keras-ocr", "torch", "onnx", "onnx-tf", "onnx2tf",
-          "litert-torch", "ai-edge-litert", "litert-quantizer", "numpy")  # fmt: skip
+          "litert-torch", "ai-edge-litert", "litert-quantizer", "tflite-micro", "numpy")  # fmt: skip
 # What a reader of a record looks for.
 
 _LIST = """

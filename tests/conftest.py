@@ -95,6 +95,12 @@ def inputs(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests that judge built-in models; the default one where ``XDG_CACHE_HOME`` is two above it."""
+    return tmp_path_factory.mktemp("cache") / "ocr-conformance" / "artifacts"
+
+
 class Server(ThreadingHTTPServer):
     """Serves ``pages`` by path, only the first half of those in ``cut``, and notes what was ``asked``."""
 

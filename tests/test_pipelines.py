@@ -222,6 +222,13 @@ def test_a_route_that_a_part_does_not_have(registry: Registry, tmp_path: Path, r
     assert str(caught.value) == message
 
 
+def test_a_pair_that_was_asked_for_is_none_of_the_other_pipelines_routes(registry: Registry, tmp_path: Path) -> None:
+    settings = Settings(models=("pipeline:find+read+on",), routes=("two+one",), cache=tmp_path / "cache")
+    with Engine(settings, registry) as engine:
+        assert engine.cases
+        assert engine.stale_claims() == []  # of find+read, too, whose recognizer has no such route
+
+
 def test_a_case_of_a_pipeline_reads_back() -> None:
     case = Case("pipeline", "craft.640+easyocr.w512", "litert-torch+onnx2tf", "int8", "modern")
     assert str(case) == "pipeline:craft.640+easyocr.w512/litert-torch+onnx2tf/int8@modern"

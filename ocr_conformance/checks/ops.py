@@ -52,9 +52,13 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     problems += [_lacking(found[name]) for name in wanted.targets or () if found[name].runs is False]
     unmeasured = [found[name] for name in wanted.targets or () if found[name].runs is None]
     values = [Value(kind, len(by_kind[kind])) for kind in by_kind]
-    values += [
-        Value(f"{name}_{of}", share) for name in ("gpu", "nnapi", "xnnpack") for of, share in found[name].shares.items()
-    ]
+    xnnpack, micro = found["xnnpack"].shares, found["micro"].data
+    if "ops" in xnnpack:
+        values.append(Value("xnnpack_ops", xnnpack["ops"]))
+    if "macs" in xnnpack:
+        values.append(Value("xnnpack_macs", xnnpack["macs"]))
+    if "arena_bytes" in micro:
+        values.append(Value("micro_arena", micro["arena_bytes"], unit=" B"))
     total = sum(op["count"] for op in facts["ops"])
     summary = (
         f"{total} ops of {len(names)} kinds ({len(by_kind['flex'])} Flex, {len(by_kind['custom'])} custom), "

@@ -104,5 +104,5 @@ def _lines(case: dict[str, Any]) -> list[str]:
     if case["verdict"] != "passed":
         lines.append(f"{case['case']}: {case['verdict']}: {case['message']}")
     for claim in case["known"]:
-        lines.append(f"  not to be relied on: {' and '.join(claim['checks'])}: {claim['why']}")
+        lines.append(f"  known not to hold: {' and '.join(claim['checks'])}: {claim['why']}")
     return lines

@@ -44,7 +44,7 @@ def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None)
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(size=_size, seconds=_seconds, number=_number, day=_day, short=_short)
+    environment.filters.update(size=_size, seconds=_seconds, number=_number, day=_day, short=_short, takes=_takes)
     inlined = {name: Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "script.js")}
     counted = record.counts(document)
     page: str = environment.get_template("report.html.jinja").render(
@@ -107,11 +107,16 @@ def _case(document: Mapping[str, Any], text: str, case: Mapping[str, Any]) -> di
         "hops": _hops(case),
         "checks": list(checks.values()),
         "claims": [(name, check["data"]["claim"]) for name, check in checks.items() if "claim" in check["data"]],
-        "ops": [(part, data["ops"]) for part, data in _data(checks, "ops") if "ops" in data],
+        "ops": [(part, data["ops"], data.get("targets", {})) for part, data in _data(checks, "ops") if "ops" in data],
         "explanation": explanation,
         "sqnr": _data_uri(svg.encode(), "image/svg+xml") if svg else "",
         "pictures": list(_pictures(checks)),
     }
+
+
+def _takes(takes: bool | None) -> str:
+    """Whether a target takes a file, or a kind of op."""
+    return {True: "✓ yes", False: "✗ no", None: "? not measured"}[takes]
 
 
 def _data(checks: Mapping[str, Any], check: str) -> list[tuple[str, dict[str, Any]]]:

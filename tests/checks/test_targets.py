@@ -151,6 +151,13 @@ def test_shares_are_of_ops_and_of_multiply_accumulates() -> None:
     assert str(found.reasons[0]) == "UNIDIRECTIONAL_SEQUENCE_LSTM (2 times): not among the ops that it knows"
 
 
+def test_a_format_whose_facts_have_no_uses_is_judged_by_its_ops_alone() -> None:
+    flex = use("FlexCTCGreedyDecoder", [FRAMES], FRAMES, kind="flex")
+    known = {name: value for name, value in facts(CONV, flex).items() if name not in ("uses", "macs")}
+    said = {name: target.runs for name, target in targets.evaluate(known).items()}
+    assert said == {"builtins": False, "flex": True, "gpu": None, "nnapi": None, "xnnpack": None, "micro": None}
+
+
 def test_flex_says_the_android_dependency_and_its_documented_size() -> None:
     flex = targets.evaluate(facts(CONV, use("FlexCTCGreedyDecoder", [FRAMES], FRAMES, kind="flex")))["flex"]
     assert flex.runs is True

@@ -110,7 +110,7 @@ def test_what_the_contract_says_of_an_artifact_goes_with_it(
 ) -> None:
     assert run("convert", "reader:garbage", "--mode=int8", *asked) == 0
     printed = capsys.readouterr().out
-    assert "not to be relied on: tensors and text and accuracy: converts, runs, reads garbage" in printed
+    assert "known not to hold: tensors and text and accuracy: converts, runs, reads garbage" in printed
     (claim,) = the_manifest(tmp_path / "phone")["known"]
     assert claim["checks"] == ["tensors", "text", "accuracy"]
 

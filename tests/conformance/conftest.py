@@ -35,12 +35,6 @@ class Run:
         return values[name]  # type: ignore[no-any-return]
 
 
-@pytest.fixture(scope="session")
-def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all tests here."""
-    return tmp_path_factory.mktemp("evidence")
-
-
 @pytest.fixture
 def judge(evidence: Path, tmp_path: Path) -> Callable[..., Run]:
     """Run ``pytest --ocr-model ...`` from an empty directory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -51,6 +52,26 @@ def test_fused_lstms_keep_their_state(judge: Judge) -> None:
     assert clipped["verdict"] == "unsupported"
     assert "cell_clip" in clipped["message"]
     assert run.value("captcha-ocr:tf-keras/tf-lite/float32", "text", "agreement") == 1.0
+
+
+@pytest.mark.usefixtures("keras3")
+def test_what_runs_on_a_microcontroller_and_what_only_seems_to(judge: Judge) -> None:
+    run = judge("--ocr-model=captcha-ocr:tf-keras", "--ocr-mode=full-int8", "--ocr-check=ops", "-k", "not unrolled")
+    said = {
+        route: run.check(f"captcha-ocr:tf-keras/{route}/full-int8", "ops") for route in ("tf-lite", "litert-quantizer")
+    }
+    micro = {route: result["data"]["targets"]["micro"] for route, result in said.items()}
+    if importlib.util.find_spec("tflite_micro") is None:
+        assert {result["verdict"] for result in said.values()} == {"skipped"}
+        assert "lacks tflite-micro" in said["tf-lite"]["message"]
+        return
+    assert said["tf-lite"]["verdict"] == "passed"
+    assert micro["tf-lite"]["runs"] is True
+    assert micro["tf-lite"]["data"]["arena_bytes"] < 2**20
+    assert said["litert-quantizer"]["verdict"] == "unsupported"
+    assert micro["litert-quantizer"]["data"]["cosine"] < 0.9
+    shares = said["tf-lite"]["data"]["targets"]["xnnpack"]["shares"]
+    assert 0.7 < shares["macs"] < 0.8  # the rest is in the fused LSTMs
 
 
 @pytest.mark.usefixtures("keras3")

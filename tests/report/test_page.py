@@ -38,7 +38,13 @@ def full(document: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     cases[F32]["checks"]["tensors"] = result("tensors", "passed", max_abs=1e-6)
     cases[F32]["checks"]["tensors"]["data"] = {"hops": steps}
     cases[F32]["checks"]["ops"] = result("ops", "passed")
-    cases[F32]["checks"]["ops"]["data"] = {"ops": [{"name": "CONV_2D", "version": 3, "kind": "builtin", "count": 7}]}
+    reason = {"op": "CONV_2D", "count": 2, "rule": "its rule", "source": "https://x.org/rules"}
+    lacking = {"runs": False, "summary": "5 of 7 ops", "reasons": [reason], "kinds": {"CONV_2D": False}}
+    unmeasured = {"runs": None, "summary": "not here", "reasons": [], "kinds": {}}
+    cases[F32]["checks"]["ops"]["data"] = {
+        "ops": [{"name": "CONV_2D", "version": 3, "kind": "builtin", "count": 7}],
+        "targets": {"gpu": lacking, "micro": unmeasured},
+    }
     cases[F32]["checks"]["boxes"] = result("boxes", "passed", recall=1.0)
     cases[F32]["checks"]["boxes"]["data"] = {"pictures": [str(scene), str(tmp_path / "gone.png")]}
     cases[F32]["checks"]["latency"]["data"] = {"intervals": {"latency_ms": [1.0, 2.0]}}
@@ -98,7 +104,8 @@ def test_what_stands_in_it(full: dict[str, Any]) -> None:
     for words in (
         f"{record.counts(full)['passed']} passed",
         "contract.toml:9 matches no case", "m: no mode beyond float32 passed", "tensorflow 2.21.0",
-        "saved-model", "1.2 s", "0 ok", "CONV_2D", "why: the first error is made in op 2, MUL of stn",
+        "saved-model", "1.2 s", "0 ok", "CONV_2D (2 times): its rule", "✗ no", "? not measured",
+        "why: the first error is made in op 2, MUL of stn",
         "it crashes (claimed: signal at convert; contract.toml:7)", "counterexample: source &#39;ab&#39;",
         "artifact &#39;&lt;b&gt;&#39;", "SQNR over depth", "Size</figcaption>", "Latency</figcaption>",
         "Memory</figcaption>", "Accuracy</figcaption>", "Agreement with the source against size</figcaption>",
