@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocr_conformance import toolchain, weights
+from ocr_conformance import targets, toolchain, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +68,7 @@ def document(plan: Plan, claims: Sequence[Unsupported], **outcomes: Outcome | No
             "minimum": file.get("min_runtime") or None,
             "ran_on": facts["run"].get("runtime"),
             "ops": file.get("ops"),
+            "targets": _targets(file) if "ops" in file else None,
             "keeps_state": bool(file["variable_tensors"]) if "variable_tensors" in file else None,
         },
         "reading": facts["describe"] or None,
@@ -118,6 +119,16 @@ def _range(tensor: dict[str, Any], specs: Any) -> dict[str, Any]:
     """The smallest and the largest value that preprocessing gives, before it is quantized."""
     found: dict[str, Any] = next((spec for spec in specs if spec["name"] == tensor["model"]), {})
     return {name: found.get(name) for name in ("low", "high")}
+
+
+def _targets(file: dict[str, Any]) -> dict[str, Any]:
+    """Which targets take the file, by rules alone; those that must be measured are left out."""
+    found = targets.evaluate(file)
+    return {
+        name: {"runs": target.runs, "summary": target.summary}
+        for name, target in found.items()
+        if target.runs is not None
+    }
 
 
 def _section(readme: Path, title: str) -> str | None:

@@ -81,6 +81,8 @@ def test_a_manifest_says_how_the_file_is_fed_and_read(
     }  # fmt: skip
     assert known["runtime"]["minimum"] == "1.0"
     assert known["runtime"]["keeps_state"] is False
+    assert known["runtime"]["targets"]["builtins"]["runs"] is True
+    assert "micro" not in known["runtime"]["targets"]  # that must be measured
     assert [op["name"] for op in known["runtime"]["ops"]] == ["DISTANCE"]
     assert known["feeding"] == "Gray squares.\n\n### Size\n\n4."
     assert [hop["name"] for hop in known["hops"]] == ["pack(int8)"]

@@ -43,6 +43,8 @@ def test_convert_and_read(evidence: Path, tmp_path: Path) -> None:
     assert "tensorflow" in known["hops"][1]["versions"]
     assert "FULLY_CONNECTED" in {op["name"] for op in known["runtime"]["ops"]}
     assert not known["runtime"]["keeps_state"]
+    assert known["runtime"]["targets"]["builtins"]["runs"]
+    assert not known["runtime"]["targets"]["gpu"]["runs"]  # WHILE
     # Fused LSTMs keep theirs, and whoever takes the file is told.
     assert json.loads((tmp_path / fused).with_suffix(".json").read_text())["runtime"]["keeps_state"]
     assert "reset_all_variables()" in made[fused]["known"][0]["why"]
