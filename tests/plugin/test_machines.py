@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import site
 import subprocess
 import sys
@@ -29,6 +30,17 @@ TWO = (
 """Two models that have no job in common."""
 
 
+# As docs/many-machines.md has them; address, folder and model are put in.
+SERVE = "python -m execnet.script.socketserver 127.0.0.1:8888"
+JUDGE = "pytest --ocr-model=reader --tx socket=127.0.0.1:8888//chdir=/srv/own --dist=loadgroup --max-worker-restart=0"
+
+
+def worker_options(command: str, port: int, folder: Path) -> list[str]:
+    """What makes a worker of a command: the words of its ``--tx``."""
+    words = shlex.split(command.replace("127.0.0.1:8888", f"127.0.0.1:{port}").replace("/srv/own", str(folder)))
+    return words[words.index("--tx") :][:2]
+
+
 @dataclass(frozen=True)
 class Machine:
     """What stands for a machine: a virtual environment in which execnet's socket server waits for a controller."""
@@ -38,9 +50,9 @@ class Machine:
     port: int
 
     @property
-    def options(self) -> tuple[str, str]:
+    def options(self) -> list[str]:
         """What makes it a worker: it has the repository in a place of its own."""
-        return "--tx", f"socket=127.0.0.1:{self.port}//chdir={self.folder / 'repository'}"
+        return worker_options(JUDGE, self.port, self.folder / "repository")
 
     @property
     def cache(self) -> Path:
@@ -71,7 +83,7 @@ def machine(tmp_path: Path, make_repository: Callable[[Path], Path]) -> Iterator
         own["PYTHONPATH"] = Path(ocr_conformance.__file__).parents[1]
         with (folder / "errors").open("w") as errors:
             server = subprocess.Popen(
-                [python, "-u", "-m", "execnet.script.socketserver", "127.0.0.1:0"],
+                [python, "-u", *shlex.split(SERVE.replace(":8888", ":0"))[1:]],
                 cwd=folder,
                 env=outside | {name: str(value) for name, value in own.items()},
                 stdout=subprocess.PIPE,
@@ -194,7 +206,7 @@ def test_a_worker_that_goes_away_is_a_failure_and_said(
     machine: Callable[..., Machine], control: Control, repository: Path
 ) -> None:
     lost = machine("lost")
-    process = control("--ocr-model=reader:slow", *lost.options, "--dist=load", "--max-worker-restart=0")
+    process = control("--ocr-model=reader:slow", *lost.options, *shlex.split(JUDGE)[-2:])
     deadline = time.monotonic() + 60
     while not list(lost.folder.glob("tmp/*/slot-*.json")):
         assert time.monotonic() < deadline, process.poll()
