@@ -121,13 +121,10 @@ def judge_file(
     used = {"artifact": artifact, "inputs": inputs}
     threads = {"threads": engine.settings.threads}
     format_ = engine.registry.formats["tflite"]
-    assert format_.inspect and format_.repeat and format_.memory and format_.xnnpack and format_.micro
+    assert format_.inspect and format_.repeat and format_.memory
     run = file.run(engine, inputs)
     limits = source.entry.contract.limits(case, chain.versions, engine.settings.device)
-    demanded = "micro" in (limits.ops.targets or ())
-    micro, no_micro = micro_task(
-        engine, make, chain, format_.micro, title=path.name, used={**used, "run": run}, demanded=demanded
-    )
+    no_micro = ""
     tasks = {
         "inputs": inputs,
         "run": run,
@@ -142,9 +139,15 @@ def judge_file(
             fresh=True,
             this_machine=True,
         ),
-        "xnnpack": make.job(chain, format_.xnnpack, f"XNNPACK's share of {path.name}", threads, {**used, "run": run}),
-        **({"micro": micro} if micro is not None else {}),
     }
+    after = {**used, "run": run}
+    if format_.xnnpack is not None:
+        tasks["xnnpack"] = make.job(chain, format_.xnnpack, f"XNNPACK's share of {path.name}", threads, after)
+    if format_.micro is not None:
+        demanded = "micro" in (limits.ops.targets or ())
+        micro, no_micro = micro_task(engine, make, chain, format_.micro, title=path.name, used=after, demanded=demanded)
+        if micro is not None:
+            tasks["micro"] = micro
     outcome = engine.scheduler.outcome
     evidence = Evidence(
         case,

@@ -1,7 +1,8 @@
 """The shape of a record, ``run.json``. `record.schema.json` beside this file is the same as a JSON Schema (2020-12).
 
 What two identical runs differ in: the keys ``started``, ``seconds``, ``cpu_seconds``, ``peak_bytes``, ``seen`` and
-``jobs_run``, and what the checks ``latency`` and ``memory`` measured, where evidence was made anew.
+``jobs_run``, and, where evidence was made anew, what ``latency`` and ``memory`` measured, and the ``sha256`` of
+artifacts whose converter writes another file each time (TFLiteConverter does for captcha-ocr, unrolled, in int8).
 """
 
 from __future__ import annotations

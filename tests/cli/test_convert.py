@@ -99,6 +99,14 @@ def test_a_failure_is_a_line_and_leaves_nothing(capsys: Captured, asked: list[st
     assert written(tmp_path / "phone") == ["reader.faulty/pack/float32"] * 2
 
 
+def test_a_folder_that_cannot_be_written_to(capsys: Captured, asked: list[str | Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert run("convert", "reader", "--mode=float32", *asked, f"--output={tmp_path / 'file' / 'below'}") == 1
+    line, last = capsys.readouterr().out.splitlines()
+    assert f": failed: --output {tmp_path / 'file' / 'below'}: cannot write float32@" in line
+    assert last.startswith("0 of 1 cases written")
+
+
 def test_what_is_unsupported_is_no_failure_but_nothing_at_all_is(capsys: Captured, asked: list[str | Path]) -> None:
     assert run("convert", "reader:faulty", "--mode=float32", "--mode=float16", *asked) == 0
     assert run("convert", "reader:faulty", "--mode=float16", *asked) == 1
@@ -110,7 +118,7 @@ def test_what_the_contract_says_of_an_artifact_goes_with_it(
 ) -> None:
     assert run("convert", "reader:garbage", "--mode=int8", *asked) == 0
     printed = capsys.readouterr().out
-    assert "not to be relied on: tensors and text and accuracy: converts, runs, reads garbage" in printed
+    assert "known not to hold: tensors and text and accuracy: converts, runs, reads garbage" in printed
     (claim,) = the_manifest(tmp_path / "phone")["known"]
     assert claim["checks"] == ["tensors", "text", "accuracy"]
 

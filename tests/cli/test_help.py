@@ -70,3 +70,32 @@ def test_the_top_command_says_how_commands_end(capsys: Captured) -> None:
         assert line in text
     for name in COMMANDS:
         assert f"    {name.split()[0]} " in text or f"    {name.split()[0]}\n" in text
+
+
+def sections() -> dict[str, str]:
+    """What docs/cli.md says of each command, white space made one; a heading may name several."""
+    found: dict[str, str] = {}
+    text = (CHECKOUT / "docs" / "cli.md").read_text()
+    for heading, body in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL):
+        first, *others = re.findall(r"`([a-z ]+)`", heading)
+        group = first.rpartition(" ")[0]
+        for name in (first, *(f"{group} {word}".strip() for word in others)):
+            found[name] = " ".join(body.split())
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_says_what_the_help_says(name: str) -> None:
+    text = (CHECKOUT / "docs" / "cli.md").read_text()
+    general = text[: text.index("\n## ")]
+    known = sections()[name]
+    status = (COMMANDS[name].epilog or "").removeprefix("Exit status: ").partition("; 4 a mistake")[0]
+    assert status in known
+    assert f"ocr-conformance {name} " in f"{known} "  # an example
+    for option in COMMANDS[name]._option_string_actions:
+        if option.startswith("--") and option != "--help":
+            assert option in known or option in general, option
+
+
+def test_the_page_names_no_other_command() -> None:
+    assert sections().keys() == COMMANDS.keys()

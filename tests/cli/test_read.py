@@ -97,6 +97,7 @@ def named(junk: Path, downstream: Path) -> dict[str, str]:
         (["JUNK", "lost.png"], ["the image lost.png does not exist"]),
         (["JUNK", "."], ["the image . is a folder: name the files in it"]),
         (["JUNK", "IMAGE", "--recognizer=JUNK"], ["--recognizer", "reader is no pipeline"]),
+        (["JUNK", "IMAGE", "--model=onnx-file:lost.onnx"], ["--model onnx-file:lost.onnx: there is no ONNX file"]),
         (["JUNK", "IMAGE", "--model=raeder"], ["--model raeder", "did you mean reader"]),
         (["JUNK", "IMAGE", "--model=finder", "--alphabet=ab"], ["--alphabet: finder is a detector"]),
     ],

@@ -22,10 +22,9 @@ import ocr_conformance
 
 pytest.importorskip("xdist")
 
-CHECKS = ("conversion", "text", "size", "latency")
 TWO = (
     *("--ocr-model=reader", "--ocr-model=reader:garbage", "--ocr-mode=full-int8", "--ocr-no-explain"),
-    *(f"--ocr-check={name}" for name in CHECKS),
+    *("--ocr-check=conversion", "--ocr-check=text"),
 )
 """Two models that have no job in common."""
 
@@ -114,17 +113,27 @@ class Run:
         }
 
 
-@pytest.fixture
-def control(downstream: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start a run in the downstream repository, whose record becomes ``run.json``."""
+Control = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="module")
+def repository(make_repository: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository as the controller has it."""
+    return make_repository(tmp_path_factory.mktemp("controller") / "repository")
+
+
+@pytest.fixture(scope="module")
+def control(repository: Path) -> Control:
+    """Start a run in it, whose record becomes ``run.json``."""
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        (tmp_path / "tmp").mkdir(exist_ok=True)
-        (downstream / "run.json").unlink(missing_ok=True)
+        own = repository.parent
+        (own / "tmp").mkdir(exist_ok=True)
+        (repository / "run.json").unlink(missing_ok=True)
         return subprocess.Popen(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--ocr-report=run.json", *arguments],
-            cwd=downstream,
-            env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "XDG_CACHE_HOME": str(tmp_path / "controller")},
+            cwd=repository,
+            env={**os.environ, "TMPDIR": str(own / "tmp"), "XDG_CACHE_HOME": str(own / "cache")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -133,14 +142,18 @@ def control(downstream: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[
     return start
 
 
-@pytest.fixture
-def run(control: Callable[..., subprocess.Popen[str]], downstream: Path) -> Callable[..., Run]:
+@pytest.fixture(scope="module")
+def run(control: Control, repository: Path) -> Callable[..., Run]:
     """Run to the end."""
+    return lambda *arguments: finish(control(*arguments), repository)
 
-    def end(*arguments: str) -> Run:
-        return finish(control(*arguments), downstream)
 
-    return end
+@pytest.fixture(scope="module")
+def alone(run: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same cases, judged by one process."""
+    found = run(*TWO, f"--ocr-cache={tmp_path_factory.mktemp('alone')}")
+    assert found.status == 0, found.text
+    return found
 
 
 def finish(process: subprocess.Popen[str], repository: Path) -> Run:
@@ -150,38 +163,35 @@ def finish(process: subprocess.Popen[str], repository: Path) -> Run:
     return Run(process.returncode, text, json.loads(report.read_text()) if report.exists() else {})
 
 
-def test_no_hop_is_run_twice(machine: Callable[..., Machine], run: Callable[..., Run], tmp_path: Path) -> None:
-    alone = run(*TWO, f"--ocr-cache={tmp_path / 'alone'}")
-    assert alone.status == 0, alone.text
-
-    first, second = machine("first"), machine("second")
-    groups = run(*TWO, *first.options, *second.options, "--dist=loadgroup")
-    assert groups.status == 0, groups.text
-    assert groups.verdicts == alone.verdicts
-    assert groups.run["jobs_run"] == alone.run["jobs_run"]
-    assert first.cache.is_dir(), "each has judged, with a cache of its own"
-    assert second.cache.is_dir()
-    assert not (tmp_path / "controller" / "ocr-conformance" / "artifacts").exists(), "the controller ran nothing"
-    assert set(groups.run["environment"]["workers"]) == {"gw0", "gw1"}
-
-
-@pytest.mark.parametrize("distribution", ["load", "worksteal"])
-def test_a_shared_cache_makes_any_distribution_right(
-    machine: Callable[..., Machine], run: Callable[..., Run], tmp_path: Path, distribution: str
+def test_groups_run_no_hop_twice(
+    machine: Callable[..., Machine], run: Callable[..., Run], alone: Run, repository: Path
 ) -> None:
-    shared = f"--ocr-cache={tmp_path / 'shared'}"
+    first, second = machine("first"), machine("second")
+    both = run(*TWO, *first.options, *second.options, "--dist=loadgroup")
+    assert both.status == 0, both.text
+    assert both.verdicts == alone.verdicts
+    assert both.run["jobs_run"] == alone.run["jobs_run"]
+    assert [len(list((each.cache / "entries").glob("*/*"))) for each in (first, second)] == [
+        alone.run["jobs_run"] / 2
+    ] * 2, "each has judged a model, with a cache of its own"
+    assert not (repository.parent / "cache").exists(), "the controller ran nothing"
+    assert set(both.run["environment"]["workers"]) == {"gw0", "gw1"}
+    assert both.run["toolchains"] == alone.run["toolchains"]
+
+
+def test_a_shared_cache_makes_any_distribution_right(
+    machine: Callable[..., Machine], run: Callable[..., Run], alone: Run, tmp_path: Path
+) -> None:
     workers = (*machine("first").options, *machine("second").options)
-    both = run(*TWO, *workers, f"--dist={distribution}", shared)
-    again = run(*TWO, shared)
-    assert (both.status, again.status) == (0, 0), both.text
-    assert both.verdicts == again.verdicts
-    assert again.run["jobs_run"] == 0
-    entries = len(list((tmp_path / "shared" / "entries").glob("*/*")))
-    assert both.run["jobs_run"] == entries, "each was run once"
+    both = run(*TWO, *workers, "--dist=load", f"--ocr-cache={tmp_path / 'shared'}")
+    assert both.status == 0, both.text
+    assert both.verdicts == alone.verdicts
+    assert both.run["jobs_run"] == alone.run["jobs_run"]
+    assert len(list((tmp_path / "shared" / "entries").glob("*/*"))) == alone.run["jobs_run"]
 
 
 def test_a_worker_that_goes_away_is_a_failure_and_said(
-    machine: Callable[..., Machine], control: Callable[..., subprocess.Popen[str]], downstream: Path
+    machine: Callable[..., Machine], control: Control, repository: Path
 ) -> None:
     lost = machine("lost")
     process = control("--ocr-model=reader:slow", *lost.options, "--dist=load", "--max-worker-restart=0")
@@ -190,7 +200,7 @@ def test_a_worker_that_goes_away_is_a_failure_and_said(
         assert time.monotonic() < deadline, process.poll()
         time.sleep(0.05)
     lost.server.kill()
-    run = finish(process, downstream)
+    run = finish(process, repository)
     assert run.status == 1, run.text
     assert "INTERNALERROR" not in run.text
     assert "worker 'gw0' crashed while running" in run.text
