@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import time
@@ -33,7 +34,7 @@ _ABANDONED_SECONDS = 24 * 3600
 _UNUSED_SECONDS = 30 * 24 * 3600
 
 # What `prune` may remove besides entries; whatever else lies in these folders is somebody else's.
-_OWNED = re.compile(r"\d+-[0-9a-f]{32}")  # a workspace or a mark: process id, random
+_OWNED = re.compile(r"\d+-(?:[0-9a-f]{8}-)?[0-9a-f]{32}")  # a workspace or a mark: process id, machine, random
 _STAGED = re.compile(r".+-[0-9a-f]{16}")  # a folder of code: name, start of its hash
 _LOCK = re.compile(r"[0-9a-f]{64}\.lock")
 
@@ -121,7 +122,7 @@ class Cache:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Say that a run is under way: what it has used, `prune` leaves alone."""
-        mark = self.root / "runs" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        mark = self.root / "runs" / _own_name()
         with disk_errors(self.root):
             mark.touch()
         try:
@@ -150,7 +151,7 @@ class Cache:
 
     def workspace(self) -> Path:
         """An empty folder on the cache's own disk, for a job to write to."""
-        folder = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        folder = self.root / "tmp" / _own_name()
         with disk_errors(self.root):
             folder.mkdir()
         return folder
@@ -254,7 +255,7 @@ class Cache:
         self._remove(self._folder(key))
 
     def _remove(self, folder: Path) -> None:
-        aside = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
+        aside = self.root / "tmp" / _own_name()
         with disk_errors(self.root), contextlib.suppress(FileNotFoundError):
             folder.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
@@ -305,12 +306,13 @@ class Cache:
         since = now = time.time()
         idle = True
         for mark in _owned(self.root / "runs", _OWNED):
-            if _alive(mark.name):
-                idle = False
-                with contextlib.suppress(FileNotFoundError):  # it has just ended
-                    since = min(since, mark.stat().st_mtime)
-            else:
-                mark.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # it has just ended
+                began = mark.stat().st_mtime
+                if _alive(mark.name) and (_here(mark.name) or now - began <= _ABANDONED_SECONDS):
+                    idle = False
+                    since = min(since, began)
+                else:
+                    mark.unlink()
         for left in _owned(self.root / "tmp", _OWNED):
             with contextlib.suppress(OSError):
                 if now - left.stat().st_mtime > _ABANDONED_SECONDS or not _alive(left.name):
@@ -340,8 +342,25 @@ def _last_used(path: Path) -> float:
     return max([path.stat().st_mtime, *(max(stat.st_atime, stat.st_mtime) for stat in known)])
 
 
+def _own_name() -> str:
+    """A name for a workspace or a mark: whose it is, and random."""
+    return f"{os.getpid()}-{_machine()}-{uuid.uuid4().hex}"
+
+
+def _machine() -> str:
+    """Tells the machines apart that share a cache; 8 hexadecimal digits."""
+    return digest(platform.node())[:8]
+
+
+def _here(name: str) -> bool:
+    """Whether a workspace or mark is of this machine."""
+    return name.count("-") < 2 or name.split("-")[1] == _machine()
+
+
 def _alive(name: str) -> bool:
-    """Whether the process that made a workspace (its id begins the name) still runs."""
+    """Whether the process that made a workspace or mark (its id begins the name) may still run."""
+    if not _here(name):  # of another machine its processes cannot be asked
+        return True
     pid, _, _ = name.partition("-")
     try:
         os.kill(int(pid), 0)

@@ -13,14 +13,12 @@ import os
 import platform
 import shutil
 import tempfile
-import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ocr_conformance import checks, images, pictures, pipelines, toolchain, weights
+from ocr_conformance import checks, images, manifest, pictures, pipelines, toolchain, weights
 from ocr_conformance.cache import Cache, digest, disk_errors, tree_sha256
 from ocr_conformance.cases import MODES, Case, is_glob, matches, model_id
 from ocr_conformance.claims import apply_claims
@@ -59,6 +57,15 @@ SEARCH_REQUIRES = ("hypothesis>=6.100", "pillow>=10.1")
 SCENE_SEARCH_REQUIRES = ("scipy", "shapely")
 SEARCH_SHARE = 0.8
 """Of a job's time limit, what a search plans with: its last pictures, and loading the network, take theirs as well."""
+
+MICRO_REQUIRES = ("tflite-micro",)
+"""What running a file in TFLite Micro needs in a toolchain."""
+MICRO_SAMPLES = 2
+MICRO_UNASKED = {"most_bytes": 4 * 2**20, "seconds": 10}
+"""Where no contract demands the target: files that could lie in a microcontroller's flash, and what they may cost. One
+of 1.7 MB takes 2 s of processor time (captcha, unrolled: 3000 ops)."""
+MAY_FAIL = ("baseline_inspect", "xnnpack", "micro")
+"""Jobs whose failure is no failure of the check that looks at them."""
 
 DEFAULT_TIMEOUT = 900.0
 DEFAULT_MEMORY = 9 * 2**30
@@ -128,6 +135,16 @@ class Source:
         return _code_sha256(self.entry.python_files)
 
 
+_HOP_COSTS = ("kind", "stage", "message", "seconds", "cpu_seconds", "peak_bytes", "seen")
+"""What a record says of a hop's outcome."""
+
+
+@functools.cache
+def _file_facts(path: Path) -> tuple[str, int]:
+    """Hash and bytes of a file of the cache, where files do not change."""
+    return weights.file_sha256(path), path.stat().st_size
+
+
 @functools.cache
 def _code_sha256(files: tuple[tuple[str, Path], ...]) -> str:
     return tree_sha256(files)
@@ -183,9 +200,15 @@ class Plan:
     inspect: Task | None = None
     repeat: Task | None = None
     memory: Task | None = None
+    xnnpack: Task | None = None
+    micro: Task | None = None
+    no_micro: str = ""
+    """Why the file is not tried in TFLite Micro."""
     latency: Callable[[Task | None], Task] | None = None
     """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
     twin: Task | None = None
+    describe: Task | None = None
+    """Of a recognizer: how its scores are read, for a manifest."""
     search: Task | None = None
     no_search: str = ""
     """Why there is no search although one was asked for."""
@@ -245,14 +268,21 @@ class Engine:
         self._scheduler: Scheduler | None = None
         self._plans: dict[Case, Plan] = {}
         self._results: dict[tuple[Case, str], CheckResult] = {}
-        self._handed_out: set[Case] = set()
+        self._handed_out: dict[Case, Path] = {}
+        self._explanations: dict[Case, dict[str, Any]] = {}
         self._reported: set[Case] = set()
         """Cases whose `conversion` is judged in this run, here or in another worker."""
         self.chains = self._toolchains()
         device = settings.device
-        known = {name for entry in registry.models.values() for name in entry.contract.device}
-        if device is not None and device not in known:
-            raise near(device, known, "device profile", "--ocr-device")
+        profiles = [pair for entry in registry.models.values() for pair in entry.contract.device.items()]
+        if any(name == device and profile.remote for name, profile in profiles):
+            raise UserError(
+                f"--ocr-device {device}: pytest does not run on it, and its ceilings say nothing of this machine: "
+                f"`ocr-conformance latency import` holds what benchmark_model printed there against them"
+            )
+        here = {name for name, profile in profiles if not profile.remote}
+        if device is not None and device not in here:
+            raise near(device, here, "device profile", "--ocr-device")
 
     def __enter__(self) -> Engine:
         return self
@@ -690,12 +720,24 @@ class Engine:
             inspect=inspect or None,
             repeat=job(format_.repeat, "repeatability"),
             memory=job(format_.memory, "memory", fresh=True, this_machine=True),
+            xnnpack=job(format_.xnnpack, "XNNPACK's share"),
             latency=latency if format_.latency else None,
             twin=self._twin(source, chain),
+            describe=maker.describe(home) if source.description.kind == "recognizer" else None,
             product=format_.file,
             format=last.produces,
         )
-        return self._with_search(plan, maker)
+        return self._with_search(self._with_micro(plan, maker), maker)
+
+    def _with_micro(self, plan: Plan, maker: TaskMaker) -> Plan:
+        """The plan with the task that runs the artifact in TFLite Micro, or with why there is none."""
+        function = self.registry.formats[plan.format].micro
+        if function is None or plan.inputs is None:
+            return replace(plan, no_micro=f"no {plan.product} runs in TFLite Micro")
+        demanded = "micro" in (self.limits_of(plan).ops.targets or ())
+        used = {"artifact": plan.artifact, "inputs": plan.inputs, **({"run": plan.run} if plan.run is not None else {})}
+        task, why = micro_task(self, maker, plan.chain, function, title=str(plan.case), used=used, demanded=demanded)
+        return replace(plan, micro=task, no_micro=why)
 
     def _with_search(self, plan: Plan, maker: TaskMaker) -> Plan:
         """The plan with the task that searches for a counterexample, where the source lives; or with why there is none.
@@ -774,16 +816,10 @@ class Engine:
         found = search.facts.get("counterexample")
         if found is None or search.folder is None:
             return None
-        folder = self._counterexamples(plan.case)
-        target = folder / f"{digest(found['picture'])[:16]}.png"
+        target = self._counterexamples(plan.case) / f"{digest(found['picture'])[:16]}.png"
         known = {"case": str(plan.case), "seed": self.settings.search_seed, **found}
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         with disk_errors(self.cache.root):
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(search.folder / COUNTEREXAMPLE, partial)
-            partial.rename(target)
-            partial.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-            partial.rename(target.with_suffix(".json"))
+            manifest.write(target, search.folder / COUNTEREXAMPLE, known)
         return target
 
     def _baseline(self, plan: Plan) -> Plan:
@@ -818,6 +854,33 @@ class Engine:
                 late.append(plan.latency(self._baseline(plan).artifact))
         return found + late
 
+    def groups(self, pairs: Iterable[tuple[Case, str]]) -> dict[Case, str]:
+        """Cases that share a job, directly or by way of others, under one name: the model of the first.
+
+        Who judges whole groups runs no job that another runs, even without a cache in common.
+
+        Raises:
+            UserError: weights or images cannot be had.
+        """
+        checks_of: dict[Case, list[str]] = {}
+        for case, name in pairs:
+            checks_of.setdefault(case, []).append(name)
+        order = list(checks_of)
+        parent = list(range(len(order)))
+        first: dict[str, int] = {}
+
+        def root(number: int) -> int:
+            while parent[number] != number:
+                number = parent[number]
+            return number
+
+        for number, case in enumerate(order):
+            tasks = self.tasks((case, name) for name in checks_of[case])
+            for key in {each.key for task in tasks for each in task.closure()}:
+                low, high = sorted((root(first.setdefault(key, number)), root(number)))
+                parent[high] = low
+        return {case: order[root(number)].model_id for number, case in enumerate(order)}
+
     def prefetch(self, pairs: Iterable[tuple[Case, str]]) -> None:
         """Start in the background what these checks will need.
 
@@ -845,6 +908,8 @@ class Engine:
             "inspect": plan.inspect,
             "repeat": plan.repeat,
             "memory": plan.memory,
+            "xnnpack": plan.xnnpack,
+            "micro": plan.micro,
             "twin": plan.twin,
             "search": plan.search,
             **plan.words,
@@ -866,6 +931,7 @@ class Engine:
             images=source.images.files,
             truth=source.images.words,
             weights_name=f"{source.weights.name} ({source.weights.sha256[:12]})",
+            no_micro=plan.no_micro,
         )
         outcome = self.scheduler.outcome
         if plan.parts:
@@ -954,10 +1020,11 @@ class Engine:
         result = check(evidence, self.limits_of(plan))
         if failure is None:
             self._hand_out(plan)
-            self._draw(plan, result)
+            result = self._drawn(plan, result)
         seen = evidence_seen(evidence)
         claims = contract.claims(case, _versions(plan.chain), weights=plan.source.weights.name)
-        judged = apply_claims(case, replace(result, data={**result.data, "seen": seen}), failure, claims, seen=seen)
+        result = replace(result, data={**result.data, "seen": seen}, seconds=evidence_seconds(evidence, check.needs))
+        judged = apply_claims(case, result, failure, claims, seen=seen)
         return self._explained(plan, judged) if judged.verdict == "failed" else judged
 
     def _explained(self, plan: Plan, result: CheckResult) -> CheckResult:
@@ -967,7 +1034,9 @@ class Engine:
         from ocr_conformance import explanation  # which stands on this floor
 
         try:
-            line = explanation.sentence(explanation.explain(self, plan.case))
+            found = explanation.explain(self, plan.case)
+            line = explanation.sentence(found)
+            self._explanations[plan.case] = explanation.summary(found)
         except UserError as error:
             line = str(error)
         return replace(result, details=(*result.details, f"why: {line} (ocr-conformance explain {plan.case})"))
@@ -977,9 +1046,9 @@ class Engine:
         tasks = self._tasks(plan)
         for needed in sorted(needs, key=list(vars(evidence)).index):  # inputs before source before run
             outcome, task = getattr(evidence, needed), tasks.get(needed)
-            if isinstance(outcome, Outcome) and not outcome.ok and needed != "baseline_inspect":
+            if isinstance(outcome, Outcome) and not outcome.ok and needed not in MAY_FAIL:
                 return needed, outcome
-            if outcome is None and task is not None:
+            if outcome is None and task is not None and needed not in MAY_FAIL:
                 culprit = self.scheduler.culprit(task)
                 if culprit is not None:
                     return culprit[0].title, culprit[1]
@@ -1004,36 +1073,59 @@ class Engine:
         artifact = self.scheduler.outcome(plan.artifact)
         if artifact is None or artifact.folder is None or not self.cache.verify(plan.artifact.key):
             return
+        asked = {name: getattr(plan, name) for name in ("inputs", "run", "inspect", "describe")}
+        outcomes = {name: self.scheduler.outcome(task) for name, task in asked.items() if task is not None}
+        source = plan.source
+        claims = source.entry.contract.claims(plan.case, _versions(plan.chain), weights=source.weights.name)
+        known = manifest.document(plan, claims, artifact=artifact, **{**dict.fromkeys(asked), **outcomes})
         target = root / f"{str(plan.case).replace(':', '.')}{Path(plan.product).suffix}"
-        product = artifact.folder / plan.product
-        manifest = {
-            "case": str(plan.case),
-            "sha256": weights.file_sha256(product),
-            "weights": {"name": plan.source.weights.name, "sha256": plan.source.weights.sha256},
-            "toolchain": {"name": plan.chain.name, "lock_sha256": plan.chain.lock_sha256},
-            "hops": [{"name": name, "params": _public(task.params)} for name, task, _ in plan.hops],
-            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(artifact.seen)),
-            "facts": artifact.facts,
-        }
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-            shutil.copyfile(product, partial)
-            partial.rename(target)
-            partial.write_text(json.dumps(manifest, indent=2) + "\n")
-            partial.rename(target.with_suffix(".json"))
+            manifest.write(target, artifact.folder / plan.product, known)
         except OSError as error:
             raise UserError(f"--ocr-artifacts {root}: cannot write {target.name} ({error.strerror})") from error
-        self._handed_out.add(plan.case)
+        self._handed_out[plan.case] = target
 
-    def _draw(self, plan: Plan, result: CheckResult) -> None:
-        """Draw what a check found in each scene to ``--ocr-pictures``."""
-        if self.settings.pictures is None:
-            return
+    def handed_out(self, case: Case) -> list[Path]:
+        """The artifacts of a case, or of a pipeline's parts, that were written to ``--ocr-artifacts`` in this run."""
+        plan = self.plan(case)
+        parts = [(engine, part.case) for engine, part in plan.parts] or [(self, case)]
+        return [engine._handed_out[each] for engine, each in parts if each in engine._handed_out]
+
+    def _drawn(self, plan: Plan, result: CheckResult) -> CheckResult:
+        """Draw what a check found in each scene to ``--ocr-pictures``; the result with where the pictures are."""
+        if self.settings.pictures is None or "images" not in result.data:
+            return result
         of = plan.source.images
         paths = {file: sample.path for file, sample in zip(of.files, of.samples, strict=True)}
-        for each in result.data.get("images", ()):
-            pictures.write(self.settings.pictures, str(plan.case), paths[each["image"]], each["image"], each)
+        drawn = [
+            str(pictures.write(self.settings.pictures, str(plan.case), paths[each["image"]], each["image"], each))
+            for each in result.data["images"]
+        ]
+        return replace(result, data={**result.data, "pictures": drawn})
+
+    def made(self, case: Case) -> dict[str, Any]:
+        """What was made of a case that was judged, as a record has it: hops, files, how a failure came about."""
+        plan = self.plan(case)
+        if plan.skip:
+            return {}
+        found: dict[str, Any] = {"hops": [], "artifacts": []}
+        try:
+            hops = self.evidence(case, frozenset()).hops
+        except UserError:  # has been said by each check
+            return {}
+        for hop in hops:
+            known = {name: getattr(hop.outcome, name) for name in _HOP_COSTS}
+            found["hops"].append({"name": hop.name, **known})
+        for engine, part in plan.parts or ((self, plan),):
+            artifact = engine.scheduler.outcome(part.artifact)
+            path = artifact.folder / part.product if artifact is not None and artifact.folder is not None else None
+            if path is not None and path.is_file():
+                sha256, size = _file_facts(path)
+                named = {"model": part.source.model_id, "file": part.product}
+                found["artifacts"].append({**named, "sha256": sha256, "bytes": size})
+        if case in self._explanations:
+            found["explanation"] = self._explanations[case]
+        return found
 
     @property
     def results(self) -> dict[Case, dict[str, CheckResult]]:
@@ -1154,6 +1246,10 @@ class TaskMaker:
         """Run the source network on what `inputs` or `crops` has prepared."""
         return self.job(chain, "ocr_conformance.runtime.source:predict", title, inputs={"inputs": inputs})
 
+    def describe(self, chain: Toolchain) -> Task:
+        """Find out how a recognizer's scores are read."""
+        return self.job(chain, "ocr_conformance.runtime.source:describe", f"classes of {self._source.model_id}")
+
     def hop(self, chain: Toolchain, hop: HopSpec, previous: Task | None, case: Case) -> Task:
         """One hop of a route; the calibration set comes along where the hop asks for it."""
         inputs = {"previous": previous} if previous is not None else {}
@@ -1164,6 +1260,32 @@ class TaskMaker:
             )
         title = f"{hop.name} of {case.model_id}@{chain.name}"
         return self.job(chain, hop.function, title, hop.params, inputs, preload=hop.preload)
+
+
+def micro_task(
+    engine: Engine,
+    maker: TaskMaker,
+    chain: Toolchain,
+    function: str,
+    *,
+    title: str,
+    used: dict[str, Task],
+    demanded: bool,
+) -> tuple[Task | None, str]:
+    """The task that runs an artifact in TFLite Micro, or why there is none.
+
+    Args:
+        chain: where the rest of the case runs, which need not have TFLite Micro.
+        used: the tasks of the job's inputs.
+        demanded: the contract asks for it; then the file may be of any size.
+    """
+    try:
+        home = engine.place(chain, MICRO_REQUIRES)
+    except Missing as missing:
+        return None, str(missing) or f"no toolchain here has {MICRO_REQUIRES[0]}"
+    limits = dict.fromkeys(MICRO_UNASKED) if demanded else MICRO_UNASKED
+    params = {"samples": MICRO_SAMPLES, **limits}
+    return maker.job(home, function, f"{title} in TFLite Micro", params, used), ""
 
 
 def _of_the_whole(check: checks.Check) -> bool:
@@ -1193,11 +1315,6 @@ def _joined(name: str, results: Sequence[tuple[Plan, CheckResult]]) -> CheckResu
     )
 
 
-def _public(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters without the paths of this machine."""
-    return {name: value for name, value in params.items() if name not in ("model", "images")}
-
-
 def _versions(chain: Toolchain) -> dict[str, str]:
     return {**chain.versions, "python": platform.python_version()} if chain.is_here else dict(chain.versions)
 
@@ -1207,6 +1324,12 @@ def evidence_seen(evidence: Evidence) -> float:
     outcomes = [hop.outcome for hop in evidence.hops]
     outcomes += [value for value in vars(evidence).values() if isinstance(value, Outcome)]
     return max((outcome.seen for outcome in outcomes), default=0.0)
+
+
+def evidence_seconds(evidence: Evidence, needs: Iterable[str]) -> float:
+    """Wall time of the jobs of these fields."""
+    found = [getattr(evidence, name) for name in needs]
+    return sum(outcome.seconds for outcome in found if isinstance(outcome, Outcome))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from pydantic import (
 from ocr_conformance.cases import MODES, Case, matches
 from ocr_conformance.checks import CHECKS
 from ocr_conformance.errors import UserError
+from ocr_conformance.targets import TARGETS
 from ocr_conformance.weights import WeightsSource
 
 if sys.version_info >= (3, 11):
@@ -95,6 +96,12 @@ def _check_name(value: str) -> str:
     return value
 
 
+def _target(value: str) -> str:
+    if value not in TARGETS:
+        raise ValueError(f"unknown target {value!r}{_near(value, TARGETS)}; targets are {', '.join(TARGETS)}")
+    return value
+
+
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
@@ -117,6 +124,7 @@ Kinds = Annotated[
 CheckNames = Annotated[
     tuple[Annotated[str, AfterValidator(_check_name)], ...], BeforeValidator(_one_or_many), Field(min_length=1)
 ]
+TargetNames = Annotated[tuple[Annotated[str, AfterValidator(_target)], ...], BeforeValidator(_one_or_many)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
 
@@ -243,6 +251,8 @@ class OpsLimits(_Table):
     """Where given, the only ops (globs) that may appear."""
     runtime_max: VersionText | None = None
     """The minimum runtime version that the file asks for must not be above this one."""
+    targets: TargetNames | None = None
+    """Targets that must take the whole file (`ocr_conformance.targets.TARGETS`)."""
 
 
 class SizeLimits(_Table):
@@ -311,8 +321,11 @@ class DeviceCeilings(_Table):
     """Absolute ceilings of one case on a named device."""
 
     name: str
+    threads: int | None = None
     latency_ms: Positive | None = None
     memory_bytes: Bytes | None = None
+    sources: dict[str, str] = {}
+    """Where ``latency_ms`` and ``memory_bytes`` are from, as far as the contract says."""
 
 
 class Limits(_Table):
@@ -611,12 +624,18 @@ class Ceiling(_Selected):
 
     latency_ms: Positive | None = None
     memory_bytes: Bytes | None = None
+    source: Text | None = None
+    """Where the figures are from; shown with them."""
 
 
 class Device(_Table):
     """``[device.NAME]``: absolute ceilings on a named device."""
 
     summary: str = ""
+    threads: Annotated[int, Field(strict=True, gt=0)] | None = None
+    """Threads that the ceilings are meant for."""
+    remote: Flag = False
+    """Whether pytest does not run on it: it is judged by `ocr-conformance latency import`, never by a check."""
     ceiling: tuple[Ceiling, ...] = ()
 
 
@@ -760,11 +779,15 @@ class Contract(_Table):
         ceilings = None
         if device is not None:
             found: dict[str, Any] = {}
-            if device in self.device:
-                for ceiling in self.device[device].ceiling:
-                    if ceiling.selects(case, versions, weights):
-                        found.update(ceiling.model_dump(include={"latency_ms", "memory_bytes"}, exclude_unset=True))
-            ceilings = DeviceCeilings(name=device, **found)
+            sources: dict[str, str | None] = {}
+            profile = self.device.get(device, Device())
+            for ceiling in profile.ceiling:
+                if ceiling.selects(case, versions, weights):
+                    given = ceiling.model_dump(include={"latency_ms", "memory_bytes"}, exclude_unset=True)
+                    found.update(given)
+                    sources.update(dict.fromkeys(given, ceiling.source))
+            known = {key: source for key, source in sources.items() if source is not None}
+            ceilings = DeviceCeilings(name=device, threads=profile.threads, sources=known, **found)
         tables = {table: LIMIT_TABLES[table](**keys) for table, keys in merged.items()}
         return Limits(**tables, device=ceilings, compare=self.model.compare, origin=origin)  # type: ignore[arg-type]
 

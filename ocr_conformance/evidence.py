@@ -87,6 +87,9 @@ class Evidence:
     - ``inspect``: facts of the file (see `ocr_conformance.inspect.tflite.inspect`).
     - ``baseline_inspect``: the same of the float32 artifact of the same route (or of ``tf-lite``), for ratios.
     - ``repeat``, ``latency``, ``memory``: see the functions in `ocr_conformance.runtime`.
+    - ``xnnpack``, ``micro``: what XNNPACK takes of the file, and the file in TFLite Micro's interpreter; see the
+      functions in `ocr_conformance.runtime`. Where ``micro`` ended badly, that is what it found out; ``no_micro`` says
+      why it is missing.
     - ``twin``: of a model whose contract names a twin, that model's ``source`` on the same images.
     - ``search``: see `ocr_conformance.diagnose.search.search`; ``counterexample`` is where its picture was put.
 
@@ -115,6 +118,9 @@ class Evidence:
     repeat: Outcome | None = None
     latency: Outcome | None = None
     memory: Outcome | None = None
+    xnnpack: Outcome | None = None
+    micro: Outcome | None = None
+    no_micro: str = ""
     source_words: Outcome | None = None
     run_words: Outcome | None = None
     cross_words: Outcome | None = None

@@ -225,6 +225,19 @@ def sentence(explanation: Explanation) -> str:
     return said
 
 
+def summary(explanation: Explanation) -> dict[str, Any]:
+    """What a record keeps: the finding, and of each op its place, the SQNR that it passes on and that of its own error
+    (dB), where ops were compared by numbers."""
+    rows = [row for row in explanation.rows if explanation.method != "nodes" and row["compared"]]
+    named = explanation.facts["named"]
+    return {
+        "sentence": sentence(explanation),
+        "reference": explanation.reference,
+        "op": None if named is None or "place" not in named else named["place"],
+        "sqnr": [[row["place"], row["sqnr_db"], row["made_db"]] for row in rows],
+    }
+
+
 def _shared(explanation: Explanation) -> str:
     """Where no op alone accounts for what is lost: the layer that costs the most."""
     named, total = explanation.facts["named"], explanation.facts["sqnr_db"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -115,6 +115,20 @@ def read(
     chosen = choose(labels, count, seed)
     samples = tuple(_sample(root, file, labels[file], scenes) for file in chosen)
     return ImageSet(name or str(folder), origin, root, samples, _digest(chosen, samples))
+
+
+def of_files(paths: Sequence[Path]) -> ImageSet:
+    """The files as they are, in this order, without labels.
+
+    Raises:
+        UserError: one is no file, or does not decode.
+    """
+    for path in paths:
+        if not path.is_file():
+            found = f"is a folder: name the files in it, e.g. {path}/*.png" if path.is_dir() else "does not exist"
+            raise UserError(f"the image {path} {found}")
+    samples = tuple(_sample(Path(), str(path), None, False) for path in paths)
+    return ImageSet("files", "user", Path(), samples, _digest(map(str, paths), samples))
 
 
 def fixture(name: str, *, count: int | None = None, seed: str = "", scenes: bool = False) -> ImageSet:

@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,6 +21,7 @@ import pytest
 if TYPE_CHECKING:
     from ocr_conformance.cases import Case
     from ocr_conformance.conformance import Engine, Settings
+    from ocr_conformance.report.difference import Change
     from ocr_conformance.results import CheckResult
 
 _SUITE = "ocr_conformance.suite"
@@ -81,7 +82,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="draw what detectors and pipelines find, source and converted side by side",
     )
     group.addoption(
-        "--ocr-report", action="append", metavar="FILE", help="write a report; the suffix picks the format (repeatable)"
+        "--ocr-report", action="append", metavar="FILE", help="write a report: .json, .html or .md (repeatable)"
+    )
+    group.addoption(
+        "--ocr-baseline", metavar="FILE", help="an earlier run's .json: say what changed since, beyond noise"
+    )
+    group.addoption(
+        "--ocr-github-summary", action="store_true", help="add the report to the summary of a step of GitHub Actions"
     )
     group.addoption(
         "--ocr-list", action="store_true", help="show models, routes, modes, checks and toolchains, and exit"
@@ -182,10 +189,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """Raise what `pytest_generate_tests` could not."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Raise what `pytest_generate_tests` could not; see to it that groups reach xdist's controller."""
     if _USAGE in config.stash:
         raise pytest.UsageError(config.stash[_USAGE])
+    for item in items:
+        group = item.stash.get(_GROUP, "")
+        if group and not item.nodeid.endswith(f"@{group}"):
+            # xdist 3.8 sends a group at the end of the node id, where pytest 9.2 does not look for it any more
+            # (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+            item._id = type(item.id).parse(f"{item.nodeid}@{group}")
 
 
 class _Listener:
@@ -195,9 +209,17 @@ class _Listener:
         self.config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the results that workers send."""
+        """Take the results that workers send, and what xdist reports in place of one whose worker went away."""
         if hasattr(report, "ocr"):
             _active(self.config).take(report.ocr)
+        elif report.when not in ("setup", "call", "teardown"):
+            _active(self.config).lost(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Note in the record that a worker went away."""
+        if error and _KEY in self.config.stash:
+            self.config.stash[_KEY].warn(f"worker {node.gateway.id} ({node.gateway.spec}) went away: {error}")
 
 
 class _Active:
@@ -210,19 +232,29 @@ class _Active:
     def pytest_collection_modifyitems(
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Add the built-in suite unless a re-exported one was collected; latency last, alone on the machine."""
+        """Add the built-in suite unless a re-exported one was collected; latency last, alone on the machine.
+
+        In an xdist worker under ``--dist loadgroup``, tests whose cases share a job form a group.
+        """
         ours = [item for item in items if _check_of(item)]
         if not ours and (config.getoption("ocr_model") or self.conformance.nodes):
             suite = _Suite.from_parent(session, path=Path(__file__).parent / "suite" / "__init__.py", nodeid=_NODE)
             items += [item for item in session.genitems(suite) if self.conformance.named(item.nodeid)]
         items.sort(key=lambda item: _check_of(item) == "latency")
+        if config.getoption("loadgroup", False):
+            ours = [item for item in items if _check_of(item)]
+            groups = self.conformance.groups([item.callspec.params for item in ours])  # type: ignore[attr-defined]
+            for item, group in zip(ours, groups, strict=True):
+                item.stash[_GROUP] = group
+                item.add_marker(pytest.mark.xdist_group(group))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Start the jobs in the background (not where nothing is run)."""
         if session.config.option.collectonly or session.config.pluginmanager.hasplugin("dsession"):
             return  # the controller of pytest-xdist runs no test
         selected = [item for item in session.items if _check_of(item)]
-        self.conformance.start([item.callspec.params for item in selected])  # type: ignore[attr-defined]
+        groups = [item.stash.get(_GROUP, "") for item in selected]
+        self.conformance.start([item.callspec.params for item in selected], groups)  # type: ignore[attr-defined]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -239,7 +271,12 @@ class _Active:
             )
             case = item.callspec.params["ocr_case"]  # type: ignore[attr-defined]
             result = item.stash.get(_RESULT, broken).to_json()
-            report.ocr = {"case": str(case), "result": result, **self.conformance.progress()}  # type: ignore[attr-defined]
+            report.ocr = {  # type: ignore[attr-defined]
+                "case": str(case),
+                "result": result,
+                "made": self.conformance.made(case) if _RESULT in item.stash else None,
+                **self.conformance.origin(case),
+            }
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -273,8 +310,12 @@ class _Active:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """xdist: all workers share the controller's temporary cache."""
-        node.workerinput["ocr_cache"] = str(self.conformance.settings.cache)
+        """xdist: workers of this machine share the controller's cache, a temporary one, too.
+
+        The path says nothing to another machine: its worker goes by ``--ocr-cache``, else by its own user's folder.
+        """
+        if node.gateway.spec.popen and not node.gateway.spec.via:
+            node.workerinput["ocr_cache"] = str(self.conformance.settings.cache)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self) -> None:
@@ -288,6 +329,8 @@ class _Active:
 
 
 _RESULT: pytest.StashKey[CheckResult] = pytest.StashKey()
+_GROUP: pytest.StashKey[str] = pytest.StashKey()
+"""Under ``--dist loadgroup`` the group that stays together; this worker may be given others, or none."""
 
 
 def _check_of(item: pytest.Item) -> str | None:
@@ -317,14 +360,19 @@ class Conformance:
         self._progress: _Progress | None = None
         self._selected = 0
         self._jobs: dict[str, int] = {}
+        self._made: dict[Case, dict[str, Any]] = {}
         self._lines: list[str] = []
         self._document: dict[str, Any] = {}
+        self._changes: list[Change] | None = None
+        self._warnings: list[str] = []
+        self._waiting: dict[str, list[tuple[Case, str]]] = {}
         from ocr_conformance.errors import UserError
 
         try:
             self.registry = self._registry()
             self.settings = self._settings()
             self._reports = self._report_paths()
+            self._baseline = self._read_baseline()
             if not config.getoption("ocr_list"):
                 self._resolve()
         except UserError as error:
@@ -436,15 +484,34 @@ class Conformance:
         return None if text is None else self.config.invocation_params.dir / Path(text).expanduser()
 
     def _report_paths(self) -> list[Path]:
-        """The report files that were asked for.
+        """The report files that were asked for; an xdist worker writes none.
 
         Raises:
             UserError: a suffix that no format has, or a folder that is not there.
         """
         from ocr_conformance import report
 
+        if _is_worker(self.config):
+            return []
         root = self.config.invocation_params.dir
         return [report.check_path(root / Path(text).expanduser()) for text in self.config.getoption("ocr_report") or ()]
+
+    def _read_baseline(self) -> dict[str, Any] | None:
+        """The earlier record to compare with; also looks whether there is a summary to write to.
+
+        Raises:
+            UserError: it is no record, or there is none.
+        """
+        if self.config.getoption("ocr_github_summary") and not _is_worker(self.config):
+            from ocr_conformance import report
+
+            report.summary_file("--ocr-github-summary")
+        path = self._given("baseline")
+        if path is None or _is_worker(self.config):
+            return None
+        from ocr_conformance.report import schema
+
+        return schema.load(path)
 
     @property
     def engine(self) -> Engine:
@@ -493,17 +560,23 @@ class Conformance:
             )
         return [(case, check.name) for case in self.engine.cases for check in self.engine.checks_of(case)]
 
-    def start(self, params: Iterable[dict[str, Any]]) -> None:
-        """Prefetch what the selected tests will need."""
+    def start(self, params: Sequence[dict[str, Any]], groups: Sequence[str]) -> None:
+        """Prefetch what the selected tests will need: all of it, or, of a test that has a group, when that begins."""
         from ocr_conformance.errors import UserError
 
-        pairs = [(each["ocr_case"], each["ocr_check"]) for each in params]
-        self._selected = len(pairs)
+        self._selected = len(params)
+        for each, group in zip(params, groups, strict=True):
+            self._waiting.setdefault(group, []).append((each["ocr_case"], each["ocr_check"]))
         try:
-            self.engine.prefetch(pairs)
+            self._begin("")
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
         self.watch()
+
+    def _begin(self, group: str) -> None:
+        """Prefetch what a group needs, once."""
+        if group in self._waiting:
+            self.engine.prefetch(self._waiting.pop(group))
 
     def watch(self) -> None:
         """Say now and then what runs."""
@@ -512,9 +585,15 @@ class Conformance:
     def judge(self, item: pytest.Item, case: Case, check: str) -> None:
         """Judge, keep the result with the item, and end its test as the verdict says."""
         __tracebackhide__ = True
+        self._begin(item.stash.get(_GROUP, ""))
         result = item.stash[_RESULT] = self.engine.judge(case, check)
-        item.user_properties.append(("ocr_verdict", result.verdict))
-        item.user_properties += [(f"ocr_{value.name}", value.measured) for value in result.values]
+        said = {"case": str(case), "model": case.model_id, "route": case.route, "mode": case.mode}
+        said |= {"toolchain": case.toolchain, "check": check, "verdict": result.verdict}
+        item.user_properties += [(f"ocr_{name}", value) for name, value in said.items()]
+        for value in result.values:
+            item.user_properties.append((f"ocr_{value.name}", value.measured))
+            if value.limit is not None:
+                item.user_properties.append((f"ocr_{value.name}_limit", value.limit))
         message = f"{case} {check}: {result.message}"
         if result.verdict == "unsupported":
             pytest.xfail(f"unsupported: {result.message}")
@@ -523,15 +602,66 @@ class Conformance:
         if result.verdict != "passed":  # "unsupported" gets here under --runxfail
             pytest.fail("\n".join((message, *result.details)), pytrace=False)
 
-    def progress(self) -> dict[str, Any]:
-        """How many jobs this process has run so far; goes with each result, so that a controller can add them up."""
+    def made(self, case: Case) -> dict[str, Any] | None:
+        """What was made of a case, where it is new: it goes with a result to the process that writes the record."""
+        found = self.engine.made(case)
+        if self._made.get(case) == found:
+            return None
+        self._made[case] = found
+        return found
+
+    def groups(self, params: Iterable[dict[str, Any]]) -> list[str]:
+        """For each of these tests the name of the group that must stay together for no job to be run twice."""
+        from ocr_conformance.errors import UserError
+
+        pairs = [(each["ocr_case"], each["ocr_check"]) for each in params]
+        try:
+            groups = self.engine.groups(pairs)
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+        return [groups[case] for case, _ in pairs]
+
+    def origin(self, case: Case) -> dict[str, Any]:
+        """Where a result comes from; goes with it, because a controller may have neither the toolchain nor the cache.
+
+        ``jobs_run`` is how many jobs this process has run so far.
+        """
+        from ocr_conformance.report import record
+
         worker: dict[str, Any] = getattr(self.config, "workerinput", {})
-        return {"worker": worker.get("workerid", ""), "jobs_run": self.engine.executed}
+        chain = self.engine.plan(case).chain
+        return {
+            "worker": worker.get("workerid", ""),
+            "jobs_run": self.engine.executed,
+            "toolchain": record.toolchain(chain),
+            "place": record.place(),
+        }
 
     def take(self, record: dict[str, Any]) -> None:
         """Keep the result of one test."""
         self._records.append(record)
-        self._jobs[record["worker"]] = max(self._jobs.get(record["worker"], 0), record["jobs_run"])
+        if "worker" in record:
+            self._jobs[record["worker"]] = max(self._jobs.get(record["worker"], 0), record["jobs_run"])
+
+    def lost(self, report: pytest.TestReport) -> None:
+        """Keep as failed what a worker was judging when it went away (all that is known is the node's id)."""
+        from ocr_conformance.cases import Case
+        from ocr_conformance.checks import CHECKS
+        from ocr_conformance.errors import UserError
+        from ocr_conformance.results import CheckResult
+
+        text, _, rest = report.nodeid.partition("[")[2].rpartition("]")[0].rpartition("-")
+        try:
+            case = Case.parse(text)
+        except UserError:
+            return
+        if rest in CHECKS:
+            result = CheckResult(rest, "failed", str(report.longrepr)).to_json()
+            self.take({"case": str(case), "result": result})
+
+    def warn(self, text: str) -> None:
+        """Have a line in the record's warnings."""
+        self._warnings.append(text)
 
     def header(self) -> list[str]:
         """Lines for pytest's header."""
@@ -541,18 +671,22 @@ class Conformance:
 
     def finish(self, status: int) -> int:
         """Write the reports; pytest's exit status, corrected by what was judged."""
-        from ocr_conformance import report
         from ocr_conformance.errors import UserError
         from ocr_conformance.report import record
 
         if self._records:
             self._document = record.document(
-                self.engine, self._records, time.time() - self._started, sum(self._jobs.values())
+                self.engine,
+                self._records,
+                time.time() - self._started,
+                sum(self._jobs.values()),
+                self._started,
             )
-        for path in self._reports if self._document else ():
+            self._document["runs"][0]["warnings"] += self._warnings
+            self._changes = self._compare()
+        for write in self._writers() if self._document else ():
             try:
-                report.write(self._document, path)
-                self._lines.append(f"report: {path}")
+                self._lines.append(write())
             except UserError as error:
                 self._lines.append(str(error))
                 status = status or int(pytest.ExitCode.TESTS_FAILED)
@@ -561,7 +695,38 @@ class Conformance:
         asked = self._selected or self.nodes or self.config.getoption("ocr_model")
         if not record.judged(self._records):
             return int(pytest.ExitCode.NO_TESTS_COLLECTED) if asked else status
-        return int(pytest.ExitCode.TESTS_FAILED) if self._document["without_passed_mode"] else status
+        return int(pytest.ExitCode.TESTS_FAILED) if self._document["runs"][0]["without_passed_mode"] else status
+
+    def _compare(self) -> list[Change] | None:
+        """What changed since the baseline, where there is one."""
+        from ocr_conformance.errors import UserError
+        from ocr_conformance.report import difference
+
+        if self._baseline is None:
+            return None
+        try:
+            return difference.compare(self._baseline, self._document)
+        except UserError as error:
+            self._lines.append(f"--ocr-baseline {self.config.getoption('ocr_baseline')}: {error}")
+            return None
+
+    def _writers(self) -> Iterator[Callable[[], str]]:
+        """What writes each report that was asked for, and says so."""
+        from ocr_conformance import report
+
+        def to_file(path: Path) -> str:
+            report.write(self._document, path, self._changes)
+            return f"report: {path}"
+
+        def to_summary() -> str:
+            from ocr_conformance.report import markdown
+
+            report.add_summary(markdown.render(self._document, self._changes), "--ocr-github-summary")
+            return "report: the summary of this step"
+
+        yield from (functools.partial(to_file, path) for path in self._reports)
+        if self.config.getoption("ocr_github_summary"):
+            yield to_summary
 
     def summary(self, terminalreporter: Any) -> None:
         """Write tables and where the reports are to the terminal."""
@@ -573,7 +738,7 @@ class Conformance:
         writer = terminalreporter._tw
         for line in terminal.summary(self._document, width=writer.fullwidth, color=writer.hasmarkup):
             terminalreporter.write_line(line)
-        for line in self._lines:
+        for line in (*terminal.changes(self._changes, writer.fullwidth), *self._lines):
             terminalreporter.write_line(line)
 
     def close(self) -> None:

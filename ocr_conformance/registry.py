@@ -20,7 +20,7 @@ from ocr_conformance.names import near as near_names
 class Format:
     """How a hop's product is run and looked into: job functions, ``None`` where that cannot be done.
 
-    ``run`` and the others are as in `ocr_conformance.runtime.litert`; ``file`` is what a hop leaves in its folder.
+    ``run`` and the others are as in `ocr_conformance.runtime`; ``file`` is what a hop leaves in its folder.
     ``requires`` is what running it needs in a toolchain, ``preload`` what a warm parent without the source framework
     imports for it. ``open`` opens it beside the source, in one process (see `ocr_conformance.diagnose.search`), and
     ``runtimes`` are the distributions of which one must be there to open it (none: nothing is needed).
@@ -32,6 +32,8 @@ class Format:
     repeat: str | None = None
     latency: str | None = None
     memory: str | None = None
+    xnnpack: str | None = None
+    micro: str | None = None
     requires: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     open: str | None = None
@@ -53,6 +55,8 @@ FORMATS: dict[str, Format] = {
         repeat="ocr_conformance.runtime.litert:repeat",
         latency="ocr_conformance.runtime.latency:measure",
         memory="ocr_conformance.runtime.memory:measure",
+        xnnpack="ocr_conformance.runtime.xnnpack:partition",
+        micro="ocr_conformance.runtime.micro:run",
         open="ocr_conformance.runtime.litert:open_artifact",
         runtimes=("ai-edge-litert", "tensorflow"),
     ),

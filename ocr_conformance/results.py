@@ -45,6 +45,7 @@ class CheckResult:
         values: measured numbers beside their limits.
         details: further lines (a hop table, differing texts) for whoever reads on.
         data: anything a report wants to show that is no single number; JSON-able.
+        seconds: wall time of the jobs that it read.
     """
 
     check: str
@@ -53,6 +54,7 @@ class CheckResult:
     values: tuple[Value, ...] = ()
     details: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict."""

@@ -47,6 +47,10 @@ _CONVERTERS = _FRAMEWORKS | {"keras", "numpy", "onnx", "onnx-tf", "onnxruntime",
 _SAME = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel")}
 # Distributions that carry the same package under another name.
 
+_SHOWN = ("tensorflow", "tensorflow-cpu", "keras", "tf-keras", "keras-ocr", "torch", "onnx", "onnx-tf", "onnx2tf",
+          "litert-torch", "ai-edge-litert", "litert-quantizer", "tflite-micro", "numpy")  # fmt: skip
+# What a reader of a record looks for.
+
 _LIST = """
 import json, sys, sysconfig
 from importlib import metadata
@@ -109,6 +113,11 @@ class Toolchain:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.lock_sha256[:8]})"
+
+
+def frameworks(versions: Mapping[str, str]) -> dict[str, str]:
+    """The distributions of a toolchain that a reader looks for."""
+    return {name: versions[name] for name in _SHOWN if name in versions}
 
 
 def locks(folder: Path | None = None) -> dict[str, Lock]:

@@ -102,13 +102,15 @@ def test_every_gate_of_an_entry_must_hold(tmp_path: Path) -> None:
 def test_ceilings_belong_to_a_named_device(tmp_path: Path) -> None:
     found = load(
         tmp_path,
-        "[device.phone]\nsummary = 'Redmi K20 Pro'\n[[device.phone.ceiling]]\nlatency_ms = 200\nmemory_bytes = 9\n"
+        "[device.phone]\nsummary = 'Redmi K20 Pro'\nthreads = 4\n"
+        "[[device.phone.ceiling]]\nlatency_ms = 200\nmemory_bytes = 9\nsource = 'a paper'\n"
         "[[device.phone.ceiling]]\nmode = 'int8'\nlatency_ms = 50\n",
     )
     assert found.limits(CASE, {}).device is None
     device = found.limits(CASE, {}, "phone").device
     assert device is not None
-    assert (device.name, device.latency_ms, device.memory_bytes) == ("phone", 50, 9)
+    assert (device.name, device.threads, device.latency_ms, device.memory_bytes) == ("phone", 4, 50, 9)
+    assert device.sources == {"memory_bytes": "a paper"}  # of the other nobody says
     other = found.limits(CASE, {}, "tablet").device
     assert other is not None
     assert (other.latency_ms, other.memory_bytes) == (None, None)
@@ -205,6 +207,18 @@ def test_weights_that_a_run_does_not_use_make_no_claim_stale(tmp_path: Path) -> 
     assert [claim.why for claim in found.stale_claims([(float32, {})])] == ["only this file"]
 
 
+def test_demanded_targets_are_one_name_or_several_and_a_later_promise_takes_them_back(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        "[[promise]]\nops = { targets = ['builtins', 'micro'] }\n"
+        "[[promise]]\nmode = 'int8'\nops = { targets = 'gpu' }\n"
+        "[[promise]]\nmode = 'float32'\nops = { targets = [] }\n",
+    )
+    assert found.limits(CASE, {}).ops.targets == ("gpu",)
+    assert found.limits(Case("m", "", "tf-lite", "float32", "modern"), {}).ops.targets == ()
+    assert found.limits(Case("m", "", "tf-lite", "float16", "modern"), {}).ops.targets == ("builtins", "micro")
+
+
 WRONG = [
     ("[[promise]]\ntensors = { max_abz = 1 }", ":17, tensors.max_abz: unknown key (did you mean max_abs?)"),
     ("[[promisee]]\nmode = 'int8'", ", promisee: unknown key (did you mean promise?)"),
@@ -226,6 +240,9 @@ WRONG = [
     ("[[promise]]\nsize = { ratio = 0 }", "size.ratio: expected greater than 0, not 0"),
     ("[[promise]]\nops = { flex = 'no' }", "ops.flex: expected a valid boolean, not 'no'"),
     ("[[promise]]\nops = { runtime_max = 'new' }", "ops.runtime_max: 'new' is no version such as '2.21.0'"),
+    ("[[promise]]\nops = { targets = ['builtin'] }", "ops.targets[1]: unknown target 'builtin' (did you mean builtins"),
+    ("[[promise]]\nops = { targets = 'tpu' }", "targets are builtins, flex, gpu, nnapi, xnnpack, micro"),
+    ("[[promise]]\nops = { targets = 4 }", "ops.targets: expected a list, not 4"),
     ("[[promise]]\nwhen = 'tensorflow=>2'", "'tensorflow=>2' is no requirement such as 'tensorflow>=2.16'"),
     ("[[unsupported]]\nwhy = 'x'", ":17: needs either stage or check"),
     ("[[unsupported]]\nwhy = 'x'\nstage = 'convert'\ncheck = 'text'\nkind = 'exit'", "needs either stage or check"),

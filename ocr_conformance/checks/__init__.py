@@ -81,6 +81,7 @@ _OPTIONAL = {
     "conversion": frozenset({"run"}),
     "accuracy": frozenset({"source", "source_words", "run_words"}),  # no source: of a file that somebody else made
     "size": frozenset({"source", "baseline_inspect"}),
+    "ops": frozenset({"xnnpack", "micro"}),
 }
 
 for _name, _needs, _kinds, _summary in (
@@ -94,7 +95,12 @@ for _name, _needs, _kinds, _summary in (
     ("twin", "run source twin", RECOGNIZERS | DETECTORS, "does the source do what its twin in another framework does?"),
     ("pipeline", "run source source_words run_words cross_words", PIPELINES, "does it find and read the same words?"),
     ("accuracy", "run source source_words run_words", ALL_KINDS, "is it as often right as the source?"),
-    ("ops", "run inspect", ALL_KINDS, "which ops and which runtime does the file need?"),
+    (
+        "ops",
+        "run inspect xnnpack micro",
+        ALL_KINDS,
+        "which ops and runtime does the file need, and where would it run?",
+    ),
     ("size", "run inspect baseline_inspect source", ALL_KINDS, "is the file as small, and as large, as it should be?"),
     ("latency", "run latency", ALL_KINDS, "how fast is it beside the float32 artifact and the source?"),
     ("memory", "run memory", ALL_KINDS, "how much memory do load and invoke take?"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ocr_conformance import polygons
-from ocr_conformance.checks import _words
+from ocr_conformance.checks import _hops, _words
 from ocr_conformance.contract import Limits
 from ocr_conformance.evidence import Evidence
 from ocr_conformance.results import CheckResult, Value, judge
@@ -65,7 +65,9 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         )
         if lost or new:
             lines.append(f"{name}: {len(lost)} of {each.reference} boxes lost, {len(new)} invented")
-    details = _hops(evidence) + lines[:_EXAMPLES]
+    data["hops"] = _steps(evidence)
+    details = [f"agreement: {_hops.line(data['hops'])}"] if data["hops"] else []
+    details += lines[:_EXAMPLES]
     if len(lines) > _EXAMPLES:
         details.append(f"and {len(lines) - _EXAMPLES} more")
     return judge("boxes", values, summary, details, **data)
@@ -75,20 +77,15 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
 
 
-def _hops(evidence: Evidence) -> list[str]:
+def _steps(evidence: Evidence) -> list[dict[str, Any]]:
     """Share of the boxes of each step that the next one has, and the other way round: the smaller one (IoU 0.5)."""
-    assert evidence.source is not None
-    before, name = evidence.source.facts["boxes"], "source"
-    steps = []
-    for number, hop in enumerate(evidence.hops, 1):
-        run = evidence.run if number == len(evidence.hops) else hop.run
-        after = run.facts.get("boxes") if run is not None and run.ok else None
-        if after is None or len(after) != len(before):
-            steps.append(f"{name} -> {hop.name} not read")
-            continue
+
+    def compare(before: list[Any], after: list[Any]) -> tuple[float | None, str]:
+        if len(before) != len(after):
+            return None, "not read"
         matches = [polygons.match(a, b, LEVELS[0]) for a, b in zip(before, after, strict=True)]
         pairs = sum(len(each.pairs) for each in matches)
         most = max(sum(each.reference for each in matches), sum(each.found for each in matches))
-        steps.append(f"{name} -> {hop.name} {_share(pairs, most):.3f}")
-        before, name = after, hop.name
-    return ["agreement: " + " | ".join(steps)] if steps else []
+        return _share(pairs, most), f"{_share(pairs, most):.3f}"
+
+    return _hops.steps(evidence, "agreement", lambda run: run.facts.get("boxes"), compare)

@@ -44,7 +44,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         done.append(f"runs on {evidence.run.facts.get('runtime', 'the runtime')}")
     details = tuple(
         f"{hop.name}: {hop.outcome.seconds:.1f} s ({hop.outcome.cpu_seconds:.1f} s of processor), "
-        f"peak {_words.size(hop.outcome.peak_bytes)}{', from the cache' if hop.outcome.cached else ''}"
+        f"peak {_words.size(hop.outcome.peak_bytes)}"
         for hop in evidence.hops
     )
     return CheckResult("conversion", "passed", "; ".join(done), values, details)

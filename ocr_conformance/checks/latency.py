@@ -60,5 +60,6 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     ]
     if facts.get("source_timed"):
         details.append(f"the source was timed through its {facts['source_timed']}")
-    data = {"intervals": {name: [low, high] for name, _, low, high, _, _ in findings}, "clock": unit.strip("_")}
+    intervals = {name: [low, high] for name, _, low, high, _, _ in findings}
+    data = {"intervals": {"latency_ms": [wall_low, wall_high], **intervals}, "clock": unit.strip("_")}
     return CheckResult("latency", verdict, message, tuple(values), tuple(details), data)

@@ -5,6 +5,7 @@ How often is told by independent pictures, with an exact interval; the smallest 
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from ocr_conformance import metrics
@@ -62,11 +63,19 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         "samples": tried,
         "interval": [low, high],
         "hunted": facts["hunted"],
-        "counterexample": None if found is None else {**found, "file": str(evidence.counterexample)},
+        "counterexample": None if found is None else {**found, **_file(evidence)},
         "replayed": replayed,
         "runtime": facts["runtime"],
     }
     return CheckResult("search", verdict, message, tuple(values), tuple(details), data)
+
+
+def _file(evidence: Evidence) -> dict[str, str]:
+    """Where the picture lies, and the picture itself (PNG, base64): a report is read on other machines, too."""
+    path = evidence.counterexample
+    if path is None or not path.is_file():
+        return {"file": str(path)}
+    return {"file": str(path), "png": base64.b64encode(path.read_bytes()).decode("ascii")}
 
 
 def _needed(differing: int, tried: int, limit: float) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocr_conformance import metrics
-from ocr_conformance.checks import _words
+from ocr_conformance.checks import _hops, _words
 from ocr_conformance.contract import Limits, TensorLimits
 from ocr_conformance.evidence import Evidence
 from ocr_conformance.results import CheckResult, Value, judge
@@ -23,13 +23,14 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     assert evidence.source is not None
     assert evidence.run is not None
     source, artifact = evidence.source.tensors("outputs.npz"), evidence.run.tensors("outputs.npz")
+    hops = _steps(evidence, limits.tensors)
+    details, data = [_hops.line(hops)] if hops else [], {"hops": hops}
     wrong = _mismatch(source, artifact)
     if wrong:
-        return CheckResult("tensors", "failed", wrong, details=tuple(_hops(evidence, limits.tensors)))
+        return CheckResult("tensors", "failed", wrong, details=tuple(details), data=data)
     tolerance = limits.tensors.tolerance or 0.0
     distances = {name: metrics.distance(source[name], artifact[name], tolerance) for name in source}
     values = _values(list(distances.values()), limits.tensors)
-    details = _hops(evidence, limits.tensors)
     if len(distances) > 1:
         details += [f"{name}: {_describe(distance)}" for name, distance in distances.items()]
     for name, distance in distances.items():
@@ -37,15 +38,15 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         if distance.nonfinite:
             whose = "source and artifact" if not _finite(source[name]) else "artifact"
             message = f"{distance.nonfinite} numbers of {name} are NaN or infinite in the {whose}, first for {worst}"
-            return CheckResult("tensors", "failed", message, tuple(values), tuple(details))
+            return CheckResult("tensors", "failed", message, tuple(values), tuple(details), data)
         if distance.constant:
             message = f"{name} is the same for all {len(source[name])} images: it no longer depends on the input"
-            return CheckResult("tensors", "failed", message, tuple(values), tuple(details))
+            return CheckResult("tensors", "failed", message, tuple(values), tuple(details), data)
     name, distance = max(distances.items(), key=lambda item: item[1].max_abs)
     worst = _words.sample(evidence.images, distance.worst)
     if len(distances) > 1:
         worst = f"{name}, {worst}"
-    return judge("tensors", values, f"{_describe(distance)}, worst for {worst}", details)
+    return judge("tensors", values, f"{_describe(distance)}, worst for {worst}", details, **data)
 
 
 def _mismatch(source: Tensors, artifact: Tensors) -> str:
@@ -87,26 +88,17 @@ def _values(distances: list[metrics.Distance], limits: TensorLimits) -> list[Val
     ]
 
 
-def _hops(evidence: Evidence, limits: TensorLimits) -> list[str]:
-    """``source -> saved-model 2e-6 ok | saved-model -> tf-lite(int8) 0.41 FAILED``: each hop against the one before."""
-    assert evidence.source is not None
-    before, name = evidence.source.tensors("outputs.npz"), "source"
-    steps = []
-    for number, hop in enumerate(evidence.hops, 1):
-        run = evidence.run if number == len(evidence.hops) else hop.run
-        if run is None or not run.ok:
-            reason = "not run" if run is None else f"could not be run ({run.kind} at {run.stage}: {run.message})"
-            steps.append(f"{name} -> {hop.name} {reason}")
-            continue
-        after = run.tensors("outputs.npz")
+def _steps(evidence: Evidence, limits: TensorLimits) -> list[dict[str, Any]]:
+    """Each hop against the one before: its largest difference, and whether it keeps to the limits."""
+
+    def compare(before: Tensors, after: Tensors) -> tuple[float | None, str]:
         if _mismatch(before, after):
-            steps.append(f"{name} -> {hop.name} other names or shapes FAILED")
-        else:
-            distances = [metrics.distance(before[output], after[output], limits.tolerance or 0.0) for output in before]
-            values = _values(distances, limits)
-            holds = all(value.holds for value in values) and not any(
-                distance.nonfinite or distance.constant for distance in distances
-            )
-            steps.append(f"{name} -> {hop.name} {values[0].measured:.2g} {'ok' if holds else 'FAILED'}")
-        before, name = after, hop.name
-    return [" | ".join(steps)] if steps else []
+            return None, "other names or shapes FAILED"
+        distances = [metrics.distance(before[output], after[output], limits.tolerance or 0.0) for output in before]
+        values = _values(distances, limits)
+        holds = all(value.holds for value in values) and not any(
+            distance.nonfinite or distance.constant for distance in distances
+        )
+        return values[0].measured, f"{values[0].measured:.2g} {'ok' if holds else 'FAILED'}"
+
+    return _hops.steps(evidence, "max_abs", lambda run: run.tensors("outputs.npz"), compare, "not run")

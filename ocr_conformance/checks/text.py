@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ocr_conformance import metrics
-from ocr_conformance.checks import _words
+from ocr_conformance.checks import _hops, _words
 from ocr_conformance.contract import Limits
 from ocr_conformance.evidence import Evidence
 from ocr_conformance.results import CheckResult, Value, judge
@@ -48,7 +48,9 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         data["gained"] = [_words.sample(evidence.images, index) for index in labelled.gained]
     if differing:
         summary += f"; first difference {_example(evidence, source, texts, differing[0])}"
-    details = _hops(evidence) + [_example(evidence, source, texts, index) for index in differing[:_EXAMPLES]]
+    data["hops"] = _steps(evidence)
+    details = [f"agreement: {_hops.line(data['hops'])}"] if data["hops"] else []
+    details += [_example(evidence, source, texts, index) for index in differing[:_EXAMPLES]]
     if len(differing) > _EXAMPLES:
         details.append(f"and {len(differing) - _EXAMPLES} more")
     return judge("text", values, summary, details, **data)
@@ -68,17 +70,13 @@ def _example(evidence: Evidence, source: list[str], texts: list[str], index: int
     return f"{name}: {source[index]!r} became {texts[index]!r} (character {position + 1}{truth})"
 
 
-def _hops(evidence: Evidence) -> list[str]:
+def _steps(evidence: Evidence) -> list[dict[str, Any]]:
     """Text agreement of each hop with the one before."""
-    assert evidence.source is not None
-    before, name = evidence.source.facts["texts"], "source"
-    steps = []
-    for number, hop in enumerate(evidence.hops, 1):
-        run = evidence.run if number == len(evidence.hops) else hop.run
-        after = run.facts.get("texts") if run is not None and run.ok else None
-        if after is None or len(after) != len(before):
-            steps.append(f"{name} -> {hop.name} not read")
-            continue
-        steps.append(f"{name} -> {hop.name} {metrics.agreement(before, after):.3f}")
-        before, name = after, hop.name
-    return ["agreement: " + " | ".join(steps)] if steps else []
+
+    def compare(before: list[str], after: list[str]) -> tuple[float | None, str]:
+        if len(before) != len(after):
+            return None, "not read"
+        agreement = metrics.agreement(before, after)
+        return agreement, f"{agreement:.3f}"
+
+    return _hops.steps(evidence, "agreement", lambda run: run.facts.get("texts"), compare)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import math
 import struct
 from collections import Counter
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 ARTIFACT = "model.tflite"
 _IDENTIFIER = b"TFL3"  # tensorflow/compiler/mlir/lite/schema/schema.fbs: file_identifier
 _MIN_RUNTIME = "min_runtime_version"
+_OPTIONS = ("axis", "beta", "ellipsisMask", "fusedActivationFunction", "keepNumDims", "newAxisMask", "shrinkAxisMask",
+            "weightsFormat")  # fmt: skip
+"""Options of ops that `ocr_conformance.targets` has rules on, as schema_py_generated names them."""
 
 _FLOATS = frozenset({"FLOAT16", "BFLOAT16", "FLOAT32", "FLOAT64"})
 _INTEGERS = frozenset({"INT2", "INT4", "UINT4", "INT8", "UINT8", "INT16"})
@@ -433,6 +437,53 @@ def _ops(file: TFLiteFile) -> list[dict[str, Any]]:
     ]
 
 
+def _uses(file: TFLiteFile) -> list[dict[str, Any]]:
+    """Ops of equal name, version, options and tensors, counted together; see `inspect`."""
+    found: dict[str, dict[str, Any]] = {}
+    runs = _work(file).runs
+    for subgraph, ops in enumerate(file.ops):
+        halves = {op.outputs[0] for op in ops if _is_half_weight(file, op)}
+
+        def describe(index: int, subgraph: int = subgraph, halves: set[int] = halves) -> dict[str, Any] | None:
+            if index < 0:
+                return None
+            constant = index in halves or file.data(subgraph, index) is not None
+            role = "constant" if constant else "state" if file.tensor(subgraph, index).isVariable else "computed"
+            return {
+                "dtype": file.dtype(subgraph, index),
+                "shape": file.shape_signature(subgraph, index),
+                "role": role,
+            }
+
+        for op in ops:
+            options = {name: getattr(op.options, name) for name in _OPTIONS if hasattr(op.options, name)}
+            use = {
+                "name": op.name,
+                "kind": op.kind,
+                "version": op.version,
+                "inputs": [describe(index) for index in op.inputs],
+                "outputs": [describe(index) for index in op.outputs],
+                "options": options,
+                "half": _is_half_weight(file, op),
+            }
+            entry = found.setdefault(json.dumps(use), {**use, "count": 0, "macs": 0})
+            entry["count"] += 1
+            entry["macs"] += op_macs(file, op) * runs.get(subgraph, 0)
+    return list(found.values())
+
+
+def _is_half_weight(file: TFLiteFile, op: Op) -> bool:
+    """Whether an op only turns a constant of half precision into float."""
+    if op.name != "DEQUANTIZE":
+        return False
+    return file.dtype(op.subgraph, op.inputs[0]) == "FLOAT16" and file.data(op.subgraph, op.inputs[0]) is not None
+
+
+def op_macs(file: TFLiteFile, op: Op) -> int:
+    """Multiply-accumulates of one run of an op."""
+    return sum(count for count, _, _ in _matrix_products(file, op) or [])
+
+
 def _float_tensors(file: TFLiteFile) -> int:
     """Float activations: tensors that an op computes from what it is fed, state, and the graph's own inputs.
 
@@ -484,6 +535,7 @@ def _facts(file: TFLiteFile) -> dict[str, Any]:
         "metadata": sorted(metadata),
         "subgraphs": len(file.graphs),
         "ops": _ops(file),
+        "uses": _uses(file),
         "inputs": [_describe(file, 0, int(i)) for i in main.inputs],
         "outputs": [_describe(file, 0, int(i)) for i in main.outputs],
         "signatures": _signatures(file),
@@ -502,6 +554,10 @@ def inspect(job: Job) -> dict[str, Any]:
         - ``bytes``, ``sha256``, ``description``, ``version`` (of the schema), ``min_runtime`` (TensorFlow version that
           the converter wrote as the oldest that runs it; empty: none written), ``metadata`` (names)
         - ``subgraphs`` (number), ``ops``: ``[{name, kind: builtin|flex|custom, version, count, subgraphs}]``
+        - ``uses``: the ops as rules of delegates see them, equal ones together: ``[{name, kind, version, inputs,
+          outputs, options, half, count, macs}]``; a tensor is ``{dtype, shape, role}`` (``None``: omitted) with -1 for
+          an unknown size and the role ``constant``, ``state`` or ``computed``; ``half``: a DEQUANTIZE of a constant of
+          half precision, what it gives is a ``constant``; ``macs``: of all of them in one invoke
         - ``inputs``, ``outputs`` of the primary subgraph: ``[{name, shape, shape_signature, dtype, scale, zero_point,
           quantized_dimension}]``; scale and zero point are lists, empty where not quantized
         - ``signatures``: ``[{key, subgraph, inputs, outputs}]``, names -> tensor names

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.errors import UserError
 
-SUFFIXES = (".json", ".md")
+if TYPE_CHECKING:
+    from ocr_conformance.report.difference import Change
+
+SUFFIXES = (".json", ".html", ".md")
+
+_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands: a file that a step appends to."""
 
 
-def check_path(path: Path) -> Path:
+def check_path(path: Path, option: str = "--ocr-report") -> Path:
     """Refuse a report that could not be written in the end.
 
     Raises:
@@ -19,30 +27,81 @@ def check_path(path: Path) -> Path:
     """
     if path.suffix not in SUFFIXES:
         raise UserError(
-            f"--ocr-report {path}: unknown format {path.suffix or '(none)'!r}, expected {' or '.join(SUFFIXES)}"
+            f"{option} {path}: unknown format {path.suffix or '(none)'!r}, expected {' or '.join(SUFFIXES)}"
         )
     if path.is_dir():
-        raise UserError(f"--ocr-report {path}: this is a folder, expected a file name")
+        raise UserError(f"{option} {path}: this is a folder, expected a file name")
     if not path.absolute().parent.is_dir():
-        raise UserError(f"--ocr-report {path}: the folder {path.absolute().parent} does not exist: create it first")
+        raise UserError(f"{option} {path}: the folder {path.absolute().parent} does not exist: create it first")
     return path
 
 
-def write(document: dict[str, Any], path: Path) -> None:
+def write(
+    document: dict[str, Any], path: Path, changes: Sequence[Change] | None = None, option: str = "--ocr-report"
+) -> None:
     """Write a record in the format of the file's suffix; the file appears whole.
+
+    Args:
+        changes: against an earlier record, for the views; a record itself holds one state.
 
     Raises:
         UserError: it cannot be written.
     """
-    from ocr_conformance.report import markdown
-
     if path.suffix == ".md":
-        text = markdown.render(document)
+        from ocr_conformance.report import markdown
+
+        text = markdown.render(document, changes)
+    elif path.suffix == ".html":
+        from ocr_conformance.report import html
+
+        text = html.render(document, changes)
     else:
-        text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        text = as_json(document)
+    put(text, path, option)
+
+
+def as_json(document: Any) -> str:
+    """A document as every JSON file of ours has it."""
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def put(text: str, path: Path, option: str) -> None:
+    """Write a file that appears whole.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        raise UserError(f"--ocr-report {path}: cannot be written ({error.strerror})") from error
+        raise UserError(f"{option} {path}: cannot be written ({error.strerror})") from error
+
+
+def summary_file(option: str) -> Path:
+    """The file that GitHub shows as the summary of a job's step.
+
+    Raises:
+        UserError: this is no step of GitHub Actions.
+    """
+    path = os.environ.get(_SUMMARY)
+    if not path:
+        raise UserError(
+            f"{option}: {_SUMMARY} is not set: this is no step of GitHub Actions; write a report.md instead"
+        )
+    return Path(path)
+
+
+def add_summary(text: str, option: str) -> None:
+    """Append Markdown to the summary of the step.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = summary_file(option)
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+    except OSError as error:
+        raise UserError(f"{option}: {path} cannot be written ({error.strerror})") from error

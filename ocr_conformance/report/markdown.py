@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ocr_conformance.report import record, table
+from ocr_conformance.report.difference import Change
 
 _MARK = {"passed": "✅", "failed": "❌", "undecided": "❔", "unsupported": "🚫", "skipped": "⏭️", "not-run": "·"}
+_DIRECTION = {"worse": "❌ worse", "better": "✅ better", "changed": "changed"}
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """Markdown tables: one a model, verdicts, sizes, ratios and the finding of each case."""
+def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None) -> str:
+    """A table a model with verdicts, sizes and ratios; what made a case other than passed stands folded below it.
+
+    Args:
+        changes: against an earlier record, where there is one: they come first.
+    """
     lines = ["# OCR conformance", ""]
     found = record.counts(document)
     lines += [", ".join(f"{count} {verdict}" for verdict, count in found.items() if count), ""]
-    for model, cases in table.models(document):
-        known = document["models"][model]
+    if changes is not None:
+        lines += ["## Changes", "", *_changes(changes), ""]
+    for model, known, cases in table.models(document):
         lines += [
             f"## {model}",
             "",
             f"Weights {known['weights']['name']} (`{known['weights']['sha256'][:12]}`), "
             f"{known['images']['count']} {known['images']['origin']} images ({known['images']['name']}).",
             "",
-            f"| route | {' | '.join(table.COLUMNS)} | finding |",
-            f"|---{'|---' * (len(table.COLUMNS) + 1)}|",
+            *_table(("route", *table.COLUMNS), _rows(cases)),
+            "",
         ]
-        for route, members in table.routes(cases).items():
-            for mode, case in members:
-                cells = [*table.row(mode, case), table.finding(case)]
-                cells[1] = f"{_MARK[case['verdict']]} {cells[1]}"
-                lines.append(f"| {route} | {' | '.join(map(_cell, cells))} |")
-        lines.append("")
-        searches = table.searches(cases)
-        lines += [
-            *(f"- search of {name} {_cell(found)}" for name, found in searches.items()),
-            *([""] if searches else ()),
-        ]
-    lines += [f"> {warning}" for warning in document["warnings"]]
+        findings = [(text, table.finding(case)) for text, case in cases if case["verdict"] != "passed"]
+        findings += [(f"search of {name}", found) for name, found in table.searches(cases).items()]
+        if findings:
+            lines += [f"<details><summary>{len(findings)} findings</summary>", ""]
+            lines += [f"- `{name}` {_line(finding)}" for name, finding in findings]
+            lines += ["", "</details>", ""]
+    lines += [f"> {_line(warning)}\n" for warning in table.warnings(document)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def difference(names: tuple[str, str], changes: Sequence[Change]) -> str:
+    """What changed between two records, as a page of its own."""
+    return "\n".join([f"# From {names[0]} to {names[1]}", "", *_changes(changes)]).rstrip() + "\n"
+
+
+def _changes(changes: Sequence[Change]) -> list[str]:
+    if not changes:
+        return ["Nothing changed beyond noise."]
+    rows = ((each.case, each.what, each.before, each.after, _DIRECTION[each.direction]) for each in changes)
+    return _table(("case", "what", "before", "after", "which is"), rows)
+
+
+def _rows(cases: list[tuple[str, dict[str, Any]]]) -> Iterable[list[str]]:
+    for route, members in table.routes(cases).items():
+        for mode, case in members:
+            cells = table.row(mode, case)
+            cells[1] = f"{_MARK[case['verdict']]} {cells[1]}"
+            yield [route, *cells]
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    return lines + [f"| {' | '.join(map(_cell, row))} |" for row in rows]
 
 
 def _cell(text: str) -> str:
     """A cell is one line, and bars part cells."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return _line(text).replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    """One line that is no markup: a message may hold what looks like a tag."""
+    return " ".join(text.split()).replace("<", "&lt;")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ocr_conformance.cases import MODES, Case
-from ocr_conformance.report.record import value
+from ocr_conformance.report.record import model_of, value
 
 COLUMNS = ("mode", "verdict", "size", "of f32", "latency", "to source", "as source", "accuracy")
 """Headings of `row`. Latency is the ratio to the float32 artifact, and to the source framework. ``as source`` is the
@@ -19,12 +19,45 @@ _NAMED = 1
 """Checks that a verdict's cell names."""
 
 
-def models(document: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]]]]]:
-    """Each model of a record with its cases, in the record's order."""
-    by_model: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+def models(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[tuple[str, dict[str, Any]]]]]:
+    """Each model of a record as it was judged, with its cases, in the record's order.
+
+    In a merged record a model comes as often as its weights or images differ between runs.
+    """
+    found: dict[tuple[str, ...], tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]] = {}
     for text, case in document["cases"].items():
-        by_model.setdefault(Case.parse(text).model_id, []).append((text, case))
-    yield from by_model.items()
+        model, known = Case.parse(text).model_id, model_of(document, text)
+        key = (model, known["weights"]["sha256"], known["images"]["sha256"], known["calibration"]["sha256"])
+        found.setdefault(key, (known, []))[1].append((text, case))
+    for (model, *_), (known, cases) in found.items():
+        yield model, known, cases
+
+
+def about(known: Mapping[str, Any]) -> str:
+    """Whose weights a model has and what it was judged on: ``weights shipped, 64 rendered images``."""
+    return f"weights {known['weights']['name']}, {known['images']['count']} {known['images']['origin']} images"
+
+
+def warnings(document: Mapping[str, Any]) -> list[str]:
+    """What a reader should know beside: warnings of the runs, conflicts between them."""
+    found = dict.fromkeys(warning for run in document["runs"] for warning in run["warnings"])
+    return [*found, *conflicts(document)]
+
+
+def conflicts(document: Mapping[str, Any]) -> list[str]:
+    """What merged runs do not agree on, a line a case and run."""
+    runs = document["runs"]
+    lines = []
+    for conflict in document["conflicts"]:
+        case = conflict["case"]
+        shown, other = runs[document["cases"][case]["run"]]["name"], runs[conflict["record"]["run"]]["name"]
+        lines.append(f"conflict: {case} in {shown} (kept) / in {other}: {'; '.join(conflict['differs'])}")
+    return lines
+
+
+def without_passed_mode(document: Mapping[str, Any]) -> list[str]:
+    """Models of which a run has judged modes beyond float32, and none of them passed."""
+    return list(dict.fromkeys(model for run in document["runs"] for model in run["without_passed_mode"]))
 
 
 def routes(cases: list[tuple[str, dict[str, Any]]]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
@@ -39,26 +72,45 @@ def routes(cases: list[tuple[str, dict[str, Any]]]) -> dict[str, list[tuple[str,
 def row(mode: str, case: Mapping[str, Any]) -> list[str]:
     """The cells of one case, after its mode: verdict, size, latency, agreement and accuracy."""
     checks = case["checks"]
-    sizes = _values(checks, "size", "bytes")
+    sizes = values(checks, "size", "bytes")
     return [
         mode,
         decided(case),
         _joined(kilobytes, sizes and [sum(sizes)]),
-        _joined(percent, _of_float32(sizes, _values(checks, "size", "ratio"))),
-        _joined(_ratio, _values(checks, "latency", "ratio_to_float32")),
-        _joined(_ratio, _values(checks, "latency", "ratio_to_source")),
-        _joined(percent, _values(checks, "text", "agreement") or _values(checks, "pipeline", "same"))
-        or _joined(percent, [*_values(checks, "boxes", "recall"), *_values(checks, "boxes", "precision")], " / "),
+        _joined(percent, _of_float32(sizes, values(checks, "size", "ratio"))),
+        _joined(_ratio, values(checks, "latency", "ratio_to_float32")),
+        _joined(_ratio, values(checks, "latency", "ratio_to_source")),
+        _joined(percent, as_source(checks), " / "),
         _accuracy(checks),
     ]
 
 
-def _values(checks: Mapping[str, Any], check: str, name: str) -> list[float]:
-    """A measured value; of a pipeline's parts both, the detector's first. Half a pipeline has none."""
+def values(checks: Mapping[str, Any], check: str, name: str) -> list[float]:
+    """A measured value of a check; of a pipeline's parts both, the detector's first. Half a pipeline has none."""
     if checks.get(check, {}).get("verdict") == "not-run":
         return []
     found = [value(checks, check, f"{part}{name}") for part in ("", "detector_", "recognizer_")]
     return [each for each in found if each is not None]
+
+
+def as_source(checks: Mapping[str, Any]) -> list[float]:
+    """Share of images that read the same; of a pipeline of words; of a detector recall and precision of boxes."""
+    return (
+        values(checks, "text", "agreement")
+        or values(checks, "pipeline", "same")
+        or [*values(checks, "boxes", "recall"), *values(checks, "boxes", "precision")]
+    )
+
+
+def accuracies(checks: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Accuracy of artifact and source, of scenes their hmean; ``None`` where it was not judged."""
+    if checks.get("accuracy", {}).get("verdict") == "skipped":
+        return None
+    for name in ("accuracy", "hmean"):
+        ours, theirs = value(checks, "accuracy", name), value(checks, "accuracy", f"source_{name}")
+        if ours is not None and theirs is not None:
+            return ours, theirs
+    return None
 
 
 def _joined(show: Callable[[float], str], values: Sequence[float], sign: str = "+") -> str:
@@ -73,13 +125,8 @@ def _of_float32(sizes: Sequence[float], ratios: Sequence[float]) -> list[float]:
 
 
 def _accuracy(checks: Mapping[str, Any]) -> str:
-    if checks.get("accuracy", {}).get("verdict") == "skipped":
-        return ""
-    for name in ("accuracy", "hmean"):
-        ours, theirs = value(checks, "accuracy", name), value(checks, "accuracy", f"source_{name}")
-        if ours is not None and theirs is not None:
-            return f"{percent(ours)} of {percent(theirs)}"
-    return ""
+    found = accuracies(checks)
+    return "" if found is None else f"{percent(found[0])} of {percent(found[1])}"
 
 
 def decided(case: Mapping[str, Any]) -> str:

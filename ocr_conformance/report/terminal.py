@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ocr_conformance import pipelines
+from ocr_conformance import pipelines, toolchain
 from ocr_conformance.report import record, table
 from ocr_conformance.results import JUDGED
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ocr_conformance.conformance import Engine
+    from ocr_conformance.report.difference import Change
 
 _STYLE = {
     "passed": "green", "failed": "bold red", "undecided": "bold magenta", "unsupported": "yellow",
@@ -41,7 +42,7 @@ def header(engine: Engine) -> list[str]:
     used = {case.toolchain for case in cases}
     for chain in engine.chains:
         if chain.name in used:
-            shown = ", ".join(f"{name} {version}" for name, version in record.frameworks(chain.versions).items())
+            shown = ", ".join(f"{name} {version}" for name, version in toolchain.frameworks(chain.versions).items())
             state = f"missing, create it with `{chain.how}`" if chain.missing else shown
             lines.append(f"ocr toolchain {chain.name}{' (here)' if chain.is_here else ''}: {state}")
     pairs = sum(len(engine.checks_of(case)) for case in cases)
@@ -55,24 +56,40 @@ def summary(document: Mapping[str, Any], width: int, *, color: bool) -> list[str
 
     out = io.StringIO()
     console = Console(file=out, width=max(width, _LEAST_WIDTH), force_terminal=color, highlight=False, emoji=False)
-    for model, cases in table.models(document):
-        known = document["models"][model]
-        console.print(
-            f"\n{model}: weights {known['weights']['name']}, "
-            f"{known['images']['count']} {known['images']['origin']} images",
-            markup=False,
-        )
+    for model, known, cases in table.models(document):
+        console.print(f"\n{model}: {table.about(known)}", markup=False)
         console.print(_table(cases))
         _findings(console, cases)
         for name, found in table.searches(cases).items():
             console.print(f"{name} search {found}", markup=False, soft_wrap=True)
-    for warning in document["warnings"]:
+    for warning in table.warnings(document):
         console.print(f"warning: {warning}", style="yellow", markup=False)
     console.print(_counts(document), markup=False)
-    for model in document["without_passed_mode"]:
+    for model in table.without_passed_mode(document):
         console.print(f"{model}: no mode beyond float32 passed", style="bold red", markup=False)
     if not record.judged(_flat(document)):
         console.print("nothing was judged: a run that proves nothing is no success", style="bold red", markup=False)
+    return out.getvalue().splitlines()
+
+
+def changes(found: Sequence[Change] | None, width: int) -> list[str]:
+    """What changed since an earlier record, as a table; nothing where there was none to compare with."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    if found is None:
+        return []
+    if not found:
+        return ["nothing changed beyond noise"]
+    out = io.StringIO()
+    console = Console(file=out, width=max(width, _LEAST_WIDTH), highlight=False, emoji=False, markup=False)
+    drawn = Table(box=SIMPLE, pad_edge=False)
+    for heading in ("case", "what", "before", "after", "which is"):
+        drawn.add_column(heading, overflow="fold")
+    for each in found:
+        drawn.add_row(each.case, each.what, each.before, each.after, each.direction)
+    console.print(drawn)
     return out.getvalue().splitlines()
 
 
@@ -128,6 +145,6 @@ def _counts(document: Mapping[str, Any]) -> str:
     found = record.counts(document)
     ran = sum(found[verdict] for verdict in JUDGED)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in found.items() if verdict != "not-run")
-    jobs = document["jobs_run"]
+    jobs = sum(run["jobs_run"] for run in document["runs"])
     made = f"{jobs} jobs run" if jobs else "nothing converted or run: all evidence came from the cache"
     return f"{ran} checks ran: {counted}; {made}"

@@ -167,6 +167,15 @@ class Session:
             result[name] = value
         return tensors.as_float32(result)
 
+    def nodes(self) -> list[tuple[str, list[int], list[int]]]:
+        """Name, inputs and outputs (tensor indices, -1: omitted) of each node of the primary subgraph as it runs.
+
+        The file's ops come first and stay listed when a delegate takes them; what replaces them are the nodes named
+        ``DELEGATE`` behind them. Those of other subgraphs the interpreter does not show.
+        """
+        details = self._interpreter._get_ops_details()
+        return [(d["op_name"], [int(i) for i in d["inputs"]], [int(i) for i in d["outputs"]]) for d in details]
+
     def __call__(self, sample: Tensors, *, reset: bool = True) -> Tensors:
         """Feed, invoke and read; ``reset`` puts the state back to zero before."""
         if reset:

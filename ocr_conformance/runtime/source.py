@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.scenes import read_rgb
-from ocr_conformance.model import Detector, build
+from ocr_conformance.model import Detector, Recognizer, build
 from ocr_conformance.runtime import tensors
 
 if TYPE_CHECKING:
@@ -113,4 +113,58 @@ def predict(job: Job) -> dict[str, Any]:
         "parameters": model.parameters(),
         "weights": asdict(model.weights),
         "versions": versions(),
+    }
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """How the scores of a recognizer are read: its own decoding, of scores in which one class a frame has it all.
+
+    Params: ``model``.
+
+    Returns:
+        ``alphabet``, and of a network with one output ``[1, frames, classes]``:
+
+        - ``classes``: the text that each class alone stands for, ``""`` where it is none (CTC's blank, say)
+        - ``merges_repeats``: whether one class in frames that follow each other is one character, as in CTC
+        - ``ends``: the classes after which nothing more is read, e.g. the end mark of an attention decoder
+
+        These are left out where a class alone reads as several characters, or does not decode.
+    """
+    job.stage("source")
+    model: SourceModel = build(job.params["model"])
+    if not isinstance(model, Recognizer):
+        return {}
+    found: dict[str, Any] = {"alphabet": model.alphabet}
+    try:
+        return found | _reading(model)
+    except Exception as error:  # an adapter's decoder need not take such scores
+        return {**found, "undecoded": f"{type(error).__name__}: {error}"}
+
+
+def _reading(model: Recognizer) -> dict[str, Any]:
+    import numpy as np
+
+    spec, *more = model.outputs()
+    if more or len(spec.shape) != 3 or spec.shape[1] < 3:
+        return {}
+    _, frames, classes = spec.shape
+
+    def read(*best: int) -> str:
+        """The text where the classes ``best`` lead, the last of them up to the end."""
+        scores = np.zeros((1, frames, classes), spec.dtype)
+        scores[0, range(frames), [*best, *[best[-1]] * (frames - len(best))]] = 1
+        (text,) = model.decode({spec.name: scores})
+        return text
+
+    alone = [read(index) for index in range(classes)]
+    spoken = [index for index, text in enumerate(alone) if text]
+    if any(len(set(text)) > 1 for text in alone) or len(spoken) < 2:
+        return {}
+    first, second = spoken[:2]
+    return {
+        "classes": [text[:1] for text in alone],
+        "merges_repeats": read(first, first, second).count(alone[first][0]) == 1,
+        "ends": [
+            index for index, text in enumerate(alone) if not text and alone[second][0] not in read(first, index, second)
+        ],
     }

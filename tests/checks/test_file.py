@@ -87,6 +87,9 @@ OPS = [
 ]
 
 
+USES = [{**op, "inputs": [], "outputs": [], "options": {}, "half": False, "macs": 0} for op in OPS]
+
+
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
@@ -103,7 +106,7 @@ OPS = [
 )
 def test_ops(reading: MakeEvidence, limits: dict[str, Any], words: str) -> None:
     evidence = reading([[1.0]], [[1.0]])
-    evidence.inspect = Outcome("ok", "", facts={"ops": OPS, "min_runtime": "2.15.0"})
+    evidence.inspect = Outcome("ok", "", facts={"ops": OPS, "uses": USES, "min_runtime": "2.15.0"})
     result = ops.check(evidence, Limits(ops=OpsLimits(**limits)))
     assert (result.verdict == "failed") == bool(words)
     assert words in result.message
@@ -113,7 +116,7 @@ def test_ops(reading: MakeEvidence, limits: dict[str, Any], words: str) -> None:
 def test_an_unwritten_minimum_runtime_is_said_and_an_unreadable_one_fails(reading: MakeEvidence) -> None:
     evidence = reading([[1.0]], [[1.0]])
     for runtime, verdict in (("", "passed"), ("soon", "failed")):
-        evidence.inspect = Outcome("ok", "", facts={"ops": [], "min_runtime": runtime})
+        evidence.inspect = Outcome("ok", "", facts={"ops": [], "uses": [], "min_runtime": runtime})
         assert ops.check(evidence, Limits(ops=OpsLimits(runtime_max="2.21.0"))).verdict == verdict
 
 

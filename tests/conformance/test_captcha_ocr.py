@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -32,10 +33,10 @@ def test_the_crash_of_the_converter_is_a_verdict_and_the_run_finishes(judge: Jud
     assert run.check("captcha-ocr/tf-lite/int8", "text")["verdict"] == "not-run"
     assert run.value("captcha-ocr/tf-lite/float32", "tensors", "max_abs") < 1e-4
     assert run.check("captcha-ocr/tf-lite/dynamic-range", "mode")["verdict"] == "passed"
-    assert run.record["jobs_run"] > 0
+    assert run.record["runs"][0]["jobs_run"] > 0
 
     again = judge(*selected)
-    assert again.record["jobs_run"] == 0
+    assert again.record["runs"][0]["jobs_run"] == 0
     assert again.status == 0
 
 
@@ -51,6 +52,26 @@ def test_fused_lstms_keep_their_state(judge: Judge) -> None:
     assert clipped["verdict"] == "unsupported"
     assert "cell_clip" in clipped["message"]
     assert run.value("captcha-ocr:tf-keras/tf-lite/float32", "text", "agreement") == 1.0
+
+
+@pytest.mark.usefixtures("keras3")
+def test_what_runs_on_a_microcontroller_and_what_only_seems_to(judge: Judge) -> None:
+    run = judge("--ocr-model=captcha-ocr:tf-keras", "--ocr-mode=full-int8", "--ocr-check=ops", "-k", "not unrolled")
+    said = {
+        route: run.check(f"captcha-ocr:tf-keras/{route}/full-int8", "ops") for route in ("tf-lite", "litert-quantizer")
+    }
+    micro = {route: result["data"]["targets"]["micro"] for route, result in said.items()}
+    if importlib.util.find_spec("tflite_micro") is None:
+        assert {result["verdict"] for result in said.values()} == {"skipped"}
+        assert "lacks tflite-micro" in said["tf-lite"]["message"]
+        return
+    assert said["tf-lite"]["verdict"] == "passed"
+    assert micro["tf-lite"]["runs"] is True
+    assert micro["tf-lite"]["data"]["arena_bytes"] < 2**20
+    assert said["litert-quantizer"]["verdict"] == "unsupported"
+    assert micro["litert-quantizer"]["data"]["cosine"] < 0.9
+    shares = said["tf-lite"]["data"]["targets"]["xnnpack"]["shares"]
+    assert 0.7 < shares["macs"] < 0.8  # the rest is in the fused LSTMs
 
 
 @pytest.mark.usefixtures("keras3")
@@ -80,7 +101,7 @@ def test_the_shipped_weights_read_captchas_they_never_saw(judge: Judge, unseen: 
         "--ocr-check=text", "--ocr-check=accuracy", "--ocr-check=preprocessing",
     )  # fmt: skip
     assert run.status == 0, run.text
-    known = run.record["models"]["captcha-ocr:tf-keras"]
+    known = run.record["runs"][0]["models"]["captcha-ocr:tf-keras"]
     assert known["weights"]["name"] == "shipped"
     assert known["images"]["labelled"] == known["images"]["count"] == len(list(unseen.iterdir())) > 70
     assert run.value(case, "accuracy", "source_accuracy") >= 0.95
@@ -93,7 +114,7 @@ def test_seeded_weights_read_nothing_and_say_so(judge: Judge, shared: Callable[[
         "--ocr-model=captcha-ocr:tf-keras", "--ocr-route=tf-lite", "--ocr-mode=float32", "--ocr-weights=seeded",
         f"--ocr-images={shared('captcha')}", "--ocr-samples=24", "--ocr-check=text", "--ocr-check=accuracy",
     )  # fmt: skip
-    known = run.record["models"]["captcha-ocr:tf-keras"]["images"]
+    known = run.record["runs"][0]["models"]["captcha-ocr:tf-keras"]["images"]
     assert (known["count"], known["labelled"], known["origin"]) == (24, 24, "user")
     case = "captcha-ocr:tf-keras/tf-lite/float32"
     assert run.check(case, "text")["verdict"] == "passed"

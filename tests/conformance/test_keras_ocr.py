@@ -34,7 +34,7 @@ def test_the_shipped_weights_read_real_words_in_every_float_mode(judge: Judge, s
         f"--ocr-images={shared('words/represent_data')}", "--ocr-check=text", "--ocr-check=accuracy",
     )  # fmt: skip
     assert run.status == 0, run.text
-    assert run.record["models"]["keras-ocr"]["weights"]["name"] == "shipped"
+    assert run.record["runs"][0]["models"]["keras-ocr"]["weights"]["name"] == "shipped"
     for mode, agreement in (("float32", 1.0), ("float16", 1.0), ("dynamic-range", 0.9)):
         case = f"keras-ocr/tf-lite-unrolled/{mode}"
         assert run.value(case, "accuracy", "source_accuracy") >= 0.88

@@ -36,7 +36,7 @@ def test_easyocr_reads_real_words_in_8_bits(judge: Judge, shared: Callable[[str]
         assert abs(run.value(case, "accuracy", "source_accuracy") - 0.95) <= 0.01
         assert run.value(case, "accuracy", "accuracy") >= 0.94
         assert run.value(case, "text", "agreement") >= agreement
-    assert run.record["models"]["easyocr"]["weights"]["name"] == "english_g2"
+    assert run.record["runs"][0]["models"]["easyocr"]["weights"]["name"] == "english_g2"
 
 
 def test_the_attention_decoder_that_litert_torch_spoils_is_caught_and_cured(judge: Judge) -> None:
@@ -91,7 +91,7 @@ def test_three_toolchains_in_one_matrix(judge: Judge, tmp_path: Path, monkeypatc
 
     parallel = judge("-n", "2", *selected)
     assert {case: known["verdict"] for case, known in parallel.record["cases"].items()} == verdicts
-    assert parallel.record["jobs_run"] == 0
+    assert parallel.record["runs"][0]["jobs_run"] == 0
 
 
 def test_routes_of_missing_toolchains_are_skipped_with_their_command(

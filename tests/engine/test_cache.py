@@ -283,6 +283,25 @@ def test_pruning_spares_the_workspace_of_a_running_process(cache: Cache) -> None
     assert workspace.is_dir() and not dead.exists()
 
 
+def test_pruning_leaves_alone_what_another_machine_is_at(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines may share a cache, and the process ids of one say nothing to another."""
+    monkeypatch.setattr("os.getpid", lambda: 999999999)
+    with monkeypatch.context() as other:
+        other.setattr("platform.node", lambda: "another-machine")
+        workspace = cache.workspace()
+        run = cache.in_use()
+        run.__enter__()
+    put(cache)
+    assert cache.prune(keep_bytes=0) == (0, 0), "the run over there may have used it"
+    assert workspace.is_dir()
+    (mark,) = (cache.root / "runs").iterdir()
+    for path in (workspace, mark):
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
+    assert cache.prune(keep_bytes=0)[0] == 1, "it has not been heard of for a day"
+    assert not workspace.exists()
+    assert not mark.exists()
+
+
 def test_pruning_touches_nothing_that_is_not_the_cache_s_own(cache: Cache) -> None:
     random = "0d" * 16
     names = ["mine", "999999999-dead", f"x-{random}", f"999999999-{random}.txt", "999999999", f"{random}.lock"]

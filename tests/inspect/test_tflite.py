@@ -103,6 +103,37 @@ def test_ops_say_what_can_run_them(inspect: Callable[[str], dict[str, Any]]) -> 
     assert kinds["SOFTMAX"] == "builtin"
 
 
+def test_uses_are_what_rules_of_delegates_see(inspect: Callable[[str], dict[str, Any]]) -> None:
+    facts = inspect("conv")
+    uses = {use["name"]: use for use in facts["uses"] if use["name"] != "RESHAPE"}
+    assert sum(use["count"] for use in facts["uses"]) == sum(op["count"] for op in facts["ops"]) == 6
+    assert sum(use["macs"] for use in facts["uses"]) == facts["macs"]["total"]
+    assert uses["FULLY_CONNECTED"]["macs"] == DENSE
+    image, kernel, bias = uses["CONV_2D"]["inputs"]
+    assert image == {"dtype": "FLOAT32", "shape": [1, 8, 8, 1], "role": "computed"}
+    assert (kernel["role"], bias["role"], uses["FULLY_CONNECTED"]["inputs"][2]) == ("constant", "constant", None)
+    assert uses["SOFTMAX"]["options"] == {"beta": 1.0}
+    assert {use["kind"] for use in inspect("flex")["uses"]} == {"builtin", "flex"}
+
+
+def test_weights_of_half_precision_count_as_constants_and_the_state_of_an_lstm_as_state(
+    inspect: Callable[[str], dict[str, Any]],
+) -> None:
+    uses = {use["name"]: use for use in inspect("conv-float16")["uses"]}
+    assert uses["DEQUANTIZE"]["half"]
+    assert [tensor["role"] for tensor in uses["CONV_2D"]["inputs"]] == ["computed", "constant", "constant"]
+    (lstm,) = (use for use in inspect("lstm")["uses"] if use["name"] == "UNIDIRECTIONAL_SEQUENCE_LSTM")
+    assert [tensor["role"] for tensor in lstm["inputs"] if tensor and tensor["role"] != "constant"] == [
+        "computed", "state", "state",
+    ]  # fmt: skip
+
+
+def test_the_uses_in_a_loop_count_as_often_as_it_runs(inspect: Callable[[str], dict[str, Any]]) -> None:
+    facts = inspect("while")
+    assert sum(use["macs"] for use in facts["uses"]) == facts["macs"]["total"] == 8 * (5 * 5 + 8 * 5)
+    assert [use["inputs"][0]["shape"] for use in inspect("unsigned")["uses"] if use["name"] == "SOFTMAX"] == [[8, 5]]
+
+
 def test_the_face_of_a_file(inspect: Callable[[str], dict[str, Any]]) -> None:
     facts = inspect("conv-full-int8")
     assert facts["bytes"] == (DATA / "conv-full-int8.tflite").stat().st_size

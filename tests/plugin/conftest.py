@@ -43,6 +43,18 @@ def judge(
     return run
 
 
+def without_times(document: Any) -> Any:
+    """A record, or a part of one, without what two identical runs differ in: see `ocr_conformance.report.schema`."""
+    if isinstance(document, list):
+        return [without_times(each) for each in document]
+    if not isinstance(document, dict):
+        return document
+    if document.get("check") in ("latency", "memory", "conversion"):  # their values, and what is said of them
+        document = {name: document[name] for name in ("check", "verdict")}
+    times = ("started", "seconds", "cpu_seconds", "peak_bytes", "seen", "jobs_run")
+    return {name: without_times(each) for name, each in document.items() if name not in times}
+
+
 DETECTORS = ("-o", "ocr_model_paths=models detectors")
 """Options: the repository's detectors are judged, too."""
 
@@ -55,6 +67,12 @@ class Run:
     text: str
     folder: Path
     record: dict[str, Any]
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """Its record's only run: models, toolchains, how many jobs were run."""
+        (run,) = self.record["runs"]
+        return run  # type: ignore[no-any-return]
 
     def case(self, name: str) -> dict[str, Any]:
         """The checks of a case; its toolchain need not be named."""

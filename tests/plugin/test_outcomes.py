@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ocr_conformance.report import schema
+from ocr_conformance.report.table import kilobytes
+
+from .conftest import without_times
+
 Judge = Callable[..., pytest.RunResult]
 
 
@@ -176,16 +181,47 @@ def test_a_report_that_cannot_be_written_fails_the_run(judge: Judge, downstream:
 
 
 def test_reports(judge: Judge, downstream: Path) -> None:
-    result = judge("-q", "--ocr-mode=float32", "--ocr-report=run.json", "--ocr-report=run.md")
+    result = judge("-q", "--ocr-mode=float32", *(f"--ocr-report=run.{suffix}" for suffix in ("json", "md", "html")))
     assert result.ret == 0
     record = json.loads((downstream / "run.json").read_text())
     (case,) = record["cases"]
     assert case.startswith("reader/pack/float32@")
     text = record["cases"][case]["checks"]["text"]
     assert text["verdict"] == "passed"
-    assert {"name": "agreement", "measured": 1.0, "limit": 1.0, "most": False, "unit": ""} in text["values"]
-    assert record["models"]["reader"]["weights"]["name"] == "seeded"
+    agreement = {"name": "agreement", "measured": 1.0, "limit": 1.0, "most": False, "unit": "", "tightest": 1.0}
+    assert agreement in text["values"]
+    assert record["runs"][0]["models"]["reader"]["weights"]["name"] == "seeded"
+    assert [(hop["name"], hop["kind"]) for hop in record["cases"][case]["hops"]] == [("pack(float32)", "ok")]
+    (artifact,) = record["cases"][case]["artifacts"]
+    assert artifact["model"] == "reader"
+    assert artifact["bytes"] == record["cases"][case]["checks"]["size"]["values"][0]["measured"]
+    assert schema.load(downstream / "run.json") == record
     assert "| float32 | ✅ passed |" in (downstream / "run.md").read_text()
+    assert f'id="{case}"' in (downstream / "run.html").read_text()
+
+
+def test_two_identical_runs_differ_only_in_times(judge: Judge, downstream: Path, tmp_path: Path) -> None:
+    records = []
+    for name in ("first", "second"):
+        judge("-q", "--ocr-mode=float32", "--ocr-mode=int8", f"--ocr-report={name}.json", cache=tmp_path / name)
+        text = (downstream / f"{name}.json").read_text().replace(str(tmp_path / name), "CACHE")
+        records.append(without_times(json.loads(text)))
+    assert records[0] == records[1]
+
+
+def test_what_changed_since_an_earlier_run(judge: Judge, downstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(downstream / "summary.md"))
+    judge("-q", "--ocr-mode=int8", "--ocr-check=text", "--ocr-check=size", "--ocr-report=old.json")
+    old = json.loads((downstream / "old.json").read_text())
+    (case,) = old["cases"]
+    size = old["cases"][case]["checks"]["size"]["values"][0]
+    now, size["measured"] = size["measured"], 2 * size["measured"]
+    (downstream / "old.json").write_text(json.dumps(old))
+    arguments = ("-q", "--ocr-mode=int8", "--ocr-check=text", "--ocr-check=size", "--ocr-baseline=old.json")
+    result = judge(*arguments, "--ocr-report=run.html", "--ocr-github-summary")
+    result.stdout.fnmatch_lines([f"*{case}*size*{kilobytes(2 * now)}*{kilobytes(now)}*better*"])
+    assert f"| {case} | size | " in (downstream / "summary.md").read_text()
+    assert 'id="changes"' in (downstream / "run.html").read_text()
 
 
 def test_junit_properties(judge: Judge, downstream: Path) -> None:
@@ -193,6 +229,8 @@ def test_junit_properties(judge: Judge, downstream: Path) -> None:
     junit = (downstream / "junit.xml").read_text()
     assert '<property name="ocr_verdict" value="passed"' in junit
     assert '<property name="ocr_agreement" value="1.0"' in junit
+    assert '<property name="ocr_agreement_limit" value="1.0"' in junit
+    assert '<property name="ocr_case" value="reader/pack/float32@' in junit
 
 
 def test_artifacts_are_handed_out_with_manifests(judge: Judge, downstream: Path) -> None:

@@ -108,11 +108,11 @@ def test_words_are_found_and_read(whole: Run) -> None:
 
 
 def test_the_record_says_what_was_used(whole: Run) -> None:
-    model = whole.record["models"]["pipeline:finder+reader"]
+    model = whole.run["models"]["pipeline:finder+reader"]
     assert model["weights"]["name"] == "seeded+seeded"
     assert (model["images"]["name"], model["images"]["count"], model["images"]["labelled"]) == ("boards", 3, 3)
     assert model["calibration"]["name"] == "boards-calibration"
-    assert whole.record["jobs_run"] > 50
+    assert whole.run["jobs_run"] > 50
     values = {each["name"] for each in whole.case(f"{PIPELINE}/float16")["size"]["values"]}
     assert values >= {"detector_bytes", "recognizer_bytes", "detector_ratio", "recognizer_ratio"}
 
@@ -221,7 +221,7 @@ def test_another_run_in_two_processes_judges_from_the_cache(whole: Run, run_dete
     again = run_detectors("--ocr-model=pipeline:finder+reader", "--ocr-pictures=pictures", "-n2", "--ocr-mode=*int8")
     assert again.status == 0, again.text
     assert "24 checks ran: 24 passed" in again.text
-    assert again.record["jobs_run"] == 0
+    assert again.run["jobs_run"] == 0
     for mode in ("int8", "full-int8"):
         assert again.boxes(f"{PIPELINE}/{mode}") == whole.boxes(f"{PIPELINE}/{mode}")
     assert len([path for path in (again.folder / "pictures").rglob("*") if path.is_file()]) == 6
@@ -254,7 +254,7 @@ def test_without_any_text_both_find_nothing_and_agree(empty: Run) -> None:
     assert "for all 2 images | reader: the app's recipe feeds the same as the source for all 6 images" in fed
     accuracy = empty.case("finder/pack/float32")["accuracy"]["message"]
     assert accuracy.startswith("in 1 images with a ground truth no word counts, so none can be lost")
-    assert empty.record["models"]["finder"]["images"]["labelled"] == 1
+    assert empty.run["models"]["finder"]["images"]["labelled"] == 1
     assert len(list((empty.folder / "pictures").rglob("*.png"))) == 4
 
 

@@ -31,6 +31,7 @@ def spoil(model: Path, before: str, after: str) -> None:
         (["--ocr-model=reader", "--ocr-check=txet"], ["--ocr-check txet", "did you mean text"]),
         (["--ocr-model=reader", "--ocr-toolchain=modren"], ["--ocr-toolchain modren", "modern"]),
         (["--ocr-model=reader", "--ocr-device=phone"], ["--ocr-device phone", "device profile"]),
+        (["--ocr-model=reader", "--ocr-device=redmi-k20-pro"], ["pytest does not run on it", "latency import"]),
         (["--ocr-model=reader", "--ocr-samples=none"], ["--ocr-samples none: expected a whole number"]),
         (["--ocr-model=reader", "--ocr-samples=0"], ["--ocr-samples 0", "at least 1"]),
         (["--ocr-model=reader", "--ocr-threads=0"], ["--ocr-threads 0", "at least 1"]),

@@ -76,3 +76,56 @@ def test_an_adapter_that_breaks_its_promise_is_told(run_job: Run, toy: Run, imag
 def test_no_images_is_an_error(run_job: Run, toy: Run) -> None:
     result = run_job(PREPARE, {"model": toy(), "images": []})
     assert (result["type"], result["message"]) == ("ValueError", "there are no images to prepare")
+
+
+_DECODERS = """
+import itertools
+from ocr_conformance.convert.ctc import greedy
+from ocr_conformance.job import import_file
+
+Toy = import_file({toy!r}).Toy
+
+
+class Ctc(Toy):
+    def decode(self, outputs):
+        return greedy(outputs["probabilities"].argmax(axis=-1), self.alphabet, blank_first=True)
+
+
+class Attention(Toy):
+    alphabet = "abc"
+
+    def decode(self, outputs):
+        rows = outputs["probabilities"].argmax(axis=-1)
+        kept = [itertools.takewhile(lambda index: index != 1, row) for row in rows]
+        return ["".join(self.alphabet[index - 2] for index in row if index >= 2) for row in kept]
+
+
+class Pairs(Toy):
+    def decode(self, outputs):
+        return ["ab" for _ in outputs["probabilities"]]
+
+
+class Picky(Toy):
+    def decode(self, outputs):
+        raise ValueError("these are no scores")
+"""
+
+
+@pytest.mark.parametrize(
+    ("adapter", "said"),
+    [
+        ("Toy", {"classes": ["a", "b", "c", "d", ""], "merges_repeats": False, "ends": []}),
+        ("Ctc", {"classes": ["", "a", "b", "c", "d"], "merges_repeats": True, "ends": []}),
+        ("Attention", {"alphabet": "abc", "classes": ["", "", "a", "b", "c"], "merges_repeats": False, "ends": [1]}),
+        ("Pairs", {}),
+        ("Picky", {"undecoded": "ValueError: these are no scores"}),
+    ],
+)
+def test_how_scores_are_read_is_found_by_decoding(
+    run_job: Run, toy: Run, tmp_path: Path, adapter: str, said: dict[str, Any]
+) -> None:
+    file = tmp_path / "decoders.py"
+    file.write_text(_DECODERS.format(toy=toy()["adapter"].rpartition(":")[0]))
+    result = run_job("ocr_conformance.runtime.source:describe", {"model": {**toy(), "adapter": f"{file}:{adapter}"}})
+    assert result["ok"], result
+    assert result["facts"] == {"alphabet": "abcd", **said}
