@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import operator
 import os
 import platform
 import shutil
@@ -356,7 +357,12 @@ class Engine:
         of_part = [self._routes(part, of) for part, of in parts]
         names = [*pipelines.routes(self.registry, description, variant), *description.on_request]
         others = {name for each in entry.contract.variants for name in entry.contract.settings(each).routes}
-        names += [name for name in asked if pipelines.JOINT in name and not is_glob(name) and name not in others]
+        for name in asked:
+            if pipelines.JOINT not in name or is_glob(name):
+                continue
+            # One that some named pipeline has may be meant for that one only.
+            if name not in others or all(map(operator.contains, of_part, pipelines.halves(name))):
+                names.append(name)
         found: dict[str, tuple[str, ...]] = {}
         for name in names:
             halves = pipelines.halves(name)

@@ -204,6 +204,7 @@ def test_cases_of_a_pipeline(registry: Registry, tmp_path: Path) -> None:
     assert cases(registry, tmp_path) == ["one+two", "two+two"]
     assert cases(registry, tmp_path, "two+*") == ["two+two"]
     assert cases(registry, tmp_path, "two+three") == ["two+three"]  # any pair, when it is asked for by its name
+    assert cases(registry, tmp_path, "one+three") == ["one+three"]  # though it is a route of sized+read
     assert cases(registry, tmp_path, "one") == []
     assert cases(registry, tmp_path, model="pipeline:find+read+on") == ["one+three", "two+three"]
     assert cases(registry, tmp_path, "two+one", model="pipeline:find+read+on") == ["two+one"]

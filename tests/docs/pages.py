@@ -27,6 +27,7 @@ MARKS = (
     "status",
     "interrupt",
     "output",
+    "varies",
     "quotes",
     "figure",
     "of",

@@ -152,7 +152,7 @@ def run(block: Block, place: Place) -> str:
         said = ""
         for command, wanted in conversation(block):
             said = _shell(command, block, place)
-            compare(wanted, said, f"{block.where}: {command}")
+            compare(wanted, said, f"{block.where}: {command}", block.marks.get("varies"))
         return said
     if block.language == "python":
         script = place.of(block) / f"block_{block.line}.py"
@@ -178,8 +178,13 @@ def conversation(block: Block) -> list[tuple[str, str]]:
     return found
 
 
-def compare(wanted: str, said: str, where: str) -> None:
-    """What is shown is what came; ``...`` stands for anything, and white space for any white space."""
+def compare(wanted: str, said: str, where: str, varies: str | None = None) -> None:
+    """What is shown is what came; ``...`` stands for anything, and white space for any white space.
+
+    What the regular expression ``varies`` matches is left out on both sides.
+    """
+    if varies:
+        wanted, said = re.sub(varies, "", wanted), re.sub(varies, "", said)
     if wanted.strip() and not doctest.OutputChecker().check_output(
         wanted.strip() + "\n", said.strip() + "\n", _COMPARE
     ):

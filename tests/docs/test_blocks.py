@@ -85,7 +85,7 @@ def test_the_blocks_do_what_they_say(page: str, needs: tuple[str, ...], place: r
             elif what == "command" and mine:
                 said = running.run(block, place)
             elif what == "output" and mine:
-                running.compare(block.text, said, block.where)
+                running.compare(block.text, said, block.where, block.marks.get("varies"))
             elif what == "elsewhere" and not needs:
                 running.run_elsewhere(block)
             elif what == "quotation" and not needs:
