@@ -17,10 +17,12 @@ _RANKS = {"failed": 0, "undecided": 1, "not-run": 2, "skipped": 2, "unsupported"
 """A verdict of a higher rank is better; what says nothing is better than a failure, and worse than any other."""
 
 _SLACK = 0.1
-"""Memory that grows by less than this share, and by less than `_LEAST_BYTES`, is noise."""
+"""Memory that grows by less than this share, or by less than `_LEAST_BYTES`, is noise."""
 _LEAST_BYTES = 2**20
 
 _ALMOST = 1e-9
+_SIZE_SLACK = 0.005
+"""A file that is larger by less than this share has other metadata, or another order of its buffers."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ _AMOUNTS: tuple[_Amount, ...] = (
     ("ops", "flex", "kinds of Flex ops", "{:g}".format, False),
     ("ops", "custom", "kinds of custom ops", "{:g}".format, False),
 )
-"""Values that are the same for the same file and images: any difference is one."""
+"""Values that are the same for the same file and images. Of what fails before and after, none is better or worse."""
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], toolchains: tuple[str, str] | None = None) -> list[Change]:
@@ -147,6 +149,8 @@ def _of_case(case: str, old: Mapping[str, Any], new: Mapping[str, Any], *, same_
     if old["verdict"] != new["verdict"]:
         yield Change(case, "verdict", table.decided(old), table.decided(new), _rank(old["verdict"], new["verdict"]))
     for name, (ours, theirs) in judged.items():
+        if "not-run" in (ours["verdict"], theirs["verdict"]):  # conversion says it
+            continue
         if ours["verdict"] != theirs["verdict"] and (old["verdict"], new["verdict"]) != (
             ours["verdict"],
             theirs["verdict"],
@@ -158,12 +162,17 @@ def _of_case(case: str, old: Mapping[str, Any], new: Mapping[str, Any], *, same_
     for check, name, what, show, more in _AMOUNTS:
         for part in ("", "detector_", "recognizer_"):
             ours, theirs = (record.value(each["checks"], check, f"{part}{name}") for each in (old, new))
-            if ours is None or theirs is None or abs(ours - theirs) <= _ALMOST:
+            if (
+                ours is None
+                or theirs is None
+                or abs(ours - theirs) <= (_SIZE_SLACK * ours if check == "size" else _ALMOST)
+            ):
                 continue
+            works = any(each[check]["verdict"] in ("passed", "undecided") for each in (old["checks"], new["checks"]))
             direction: Direction = "better" if (theirs > ours) == more else "worse"
             label = f"{part.rstrip('_')}'s {what}" if part else what
-            # Of other images another share is neither better nor worse; a size depends on weights at the most.
-            yield Change(case, label, show(ours), show(theirs), direction if same_inputs else "changed")
+            # Of other images another share is neither better nor worse.
+            yield Change(case, label, show(ours), show(theirs), direction if same_inputs and works else "changed")
     yield from _latency(case, judged.get("latency"))
     yield from _memory(case, old["checks"], new["checks"])
     yield from _kinds(case, judged.get("ops"))
@@ -186,7 +195,7 @@ def _latency(case: str, checks: tuple[Mapping[str, Any], Mapping[str, Any]] | No
     if checks is None:
         return
     before, after = (_intervals(check["data"]) for check in checks)
-    for name in before.keys() & after.keys():
+    for name in sorted(before.keys() & after.keys()):
         (low, high), (new_low, new_high) = before[name], after[name]
         if new_low > high or new_high < low:
             was, now = (f"{a:.2f} - {b:.2f}x" for a, b in ((low, high), (new_low, new_high)))
@@ -243,8 +252,15 @@ def _of_toolchains(
         if None in chains or chains[0] == chains[1]:
             continue
         title = names[1] if names[0] == names[1] else " -> ".join(names)
-        before, after = (chain["versions"] for chain in chains)
-        for name in dict.fromkeys((*before, *after)):
-            if before.get(name) != after.get(name):
-                found[Change(title, name, before.get(name, "-"), after.get(name, "-"), "changed")] = None
+        versions = [chain["versions"] for chain in chains if chain is not None]
+        names_of = [
+            name
+            for name in dict.fromkeys((*versions[0], *versions[1]))
+            if versions[0].get(name) != versions[1].get(name)
+        ]
+        before, after = (
+            ", ".join(f"{name} {each[name]}" for name in names_of if name in each) or "-" for each in versions
+        )
+        if names_of:
+            found[Change(title, "versions", before, after, "changed")] = None
     return list(found)

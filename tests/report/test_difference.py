@@ -52,6 +52,28 @@ def test_numbers(document: dict[str, Any], change: Callable[[dict[str, Any]], No
     assert changed(document, change) == [(F32, *found)]
 
 
+def test_a_file_that_differs_by_its_metadata_is_no_larger(document: dict[str, Any]) -> None:
+    assert changed(document, put("size", bytes=8_900_000.0)) == []
+
+
+def test_of_what_fails_before_and_after_no_number_is_better_or_worse(document: dict[str, Any]) -> None:
+    document["cases"][INT8] = case(result("text", "failed", agreement=0.2))
+
+    def change(new: dict[str, Any]) -> None:
+        new["cases"][INT8] = case(result("text", "failed", agreement=0.1))
+
+    assert changed(document, change) == [(INT8, "same text as the source", "20 %", "10 %", "changed")]
+
+
+def test_checks_that_a_failed_conversion_leaves_are_not_listed(document: dict[str, Any]) -> None:
+    document["cases"][F32] = case(result("conversion", "failed"), result("text", "not-run"))
+
+    def change(new: dict[str, Any]) -> None:
+        new["cases"][F32] = case(result("conversion", "passed"), result("text", "passed"))
+
+    assert changed(document, change) == [(F32, "verdict", "failed: conversion", "passed", "better")]
+
+
 def test_of_other_images_another_share_is_neither_better_nor_worse(document: dict[str, Any]) -> None:
     def change(new: dict[str, Any]) -> None:
         put("text", agreement=0.5)(new)
@@ -135,7 +157,7 @@ def test_another_toolchain_is_the_same_case_where_it_is_the_only_one(document: d
         "tf99": {**new["runs"][0]["toolchains"]["modern"], "versions": {"tensorflow": "99"}}
     }
     assert compare(old, new) == [
-        Change("modern -> tf99", "tensorflow", "2.21.0", "99", "changed"),
+        Change("modern -> tf99", "versions", "tensorflow 2.21.0", "tensorflow 99", "changed"),
         Change("m/tf-lite/float32@tf99", "size", "8,666 KB", "1.0 KB", "better"),
     ]
 
