@@ -44,7 +44,9 @@ def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None)
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(size=_size, seconds=_seconds, number=_number, day=_day, short=_short, takes=_takes)
+    environment.filters.update(
+        size=_size, seconds=_seconds, number=_number, day=_day, short=_short, takes=_takes, decided=table.decided
+    )
     inlined = {name: Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "script.js")}
     counted = record.counts(document)
     page: str = environment.get_template("report.html.jinja").render(
@@ -69,7 +71,7 @@ def _models(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         routes = table.routes(cases)
         rows = []
         for route, members in routes.items():
-            by_mode = {mode: (f"{model}/{_case_of(route, mode)}", case) for mode, case in members}
+            by_mode = {mode: (f"{model}/{_case_of(route, mode)}", case, _word(case)) for mode, case in members}
             rows.append((route, [by_mode.get(mode) for mode in MODES]))
         yield {
             "name": model,
@@ -78,6 +80,11 @@ def _models(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "plots": [(title, _data_uri(svg.encode(), "image/svg+xml")) for title, svg in plots.of_model(routes)],
             "cases": [_case(document, text, case) for text, case in cases],
         }
+
+
+def _word(case: Mapping[str, Any]) -> str:
+    """What stands in a cell of the matrix: the check that decided, where one did; the sign says which way."""
+    return table.decided(case).partition(": ")[2] or str(case["verdict"])
 
 
 def _case_of(route: str, mode: str) -> str:
