@@ -101,6 +101,26 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache") / "ocr-conformance" / "artifacts"
 
 
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Headless Chromium, driven by Playwright; nothing of it may be missing where everything must be tried."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    missing = "" if chromium else "no Chromium here (Debian: apt-get install chromium)"
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing = "playwright is not installed (extra browser)"
+    if missing and os.environ.get("OCR_REQUIRE_CHROMIUM"):
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+    quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=quiet)
+        yield opened
+        opened.close()
+
+
 class Server(ThreadingHTTPServer):
     """Serves ``pages`` by path, only the first half of those in ``cut``, and notes what was ``asked``."""
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ from ocr_conformance.report.difference import Change
 from .conftest import case, result
 
 F32, INT8 = "m/tf-lite/float32@modern", "m/tf-lite/int8@modern"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = (390, 1400)
 
 
@@ -124,25 +120,6 @@ def test_the_same_record_gives_the_same_page(full: dict[str, Any]) -> None:
 def test_a_record_without_numbers_has_no_plots(document: dict[str, Any]) -> None:
     document["cases"] = {INT8: case(result("conversion", "failed", "crashed"))}
     assert "<figure>" not in html.render(document)
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """Headless Chromium, driven by Playwright; nothing of it may be missing where everything must be tried."""
-    missing = "no Chromium here (Debian: apt-get install chromium)" if CHROMIUM is None else ""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing = "playwright is not installed (extra browser)"
-    if missing and os.environ.get("OCR_REQUIRE_CHROMIUM"):
-        pytest.fail(missing)
-    if missing:
-        pytest.skip(missing)
-    quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
