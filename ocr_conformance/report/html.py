@@ -113,7 +113,7 @@ def _case(document: Mapping[str, Any], text: str, case: Mapping[str, Any]) -> di
         "artifacts": case["artifacts"],
         "hops": _hops(case),
         "checks": list(checks.values()),
-        "claims": [(name, check["data"]["claim"]) for name, check in checks.items() if "claim" in check["data"]],
+        "claims": [(name, data["claim"]) for name in checks for _, data in _data(checks, name) if "claim" in data],
         "ops": [(part, data["ops"], data.get("targets", {})) for part, data in _data(checks, "ops") if "ops" in data],
         "explanation": explanation,
         "sqnr": _data_uri(svg.encode(), "image/svg+xml") if svg else "",

@@ -28,7 +28,12 @@ WORDS = {"0.png": 3, "1.png": 0, "2.png": 2}
 @pytest.fixture(scope="module")
 def whole(run_detectors: Judge) -> Run:
     """The toy pipeline in every mode with every check."""
-    return run_detectors("--ocr-model=pipeline:finder+reader", "--ocr-pictures=pictures", "--ocr-artifacts=artifacts")
+    return run_detectors(
+        "--ocr-model=pipeline:finder+reader",
+        "--ocr-pictures=pictures",
+        "--ocr-artifacts=artifacts",
+        "--ocr-report=run.html",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +228,15 @@ def test_another_run_in_two_processes_judges_from_the_cache(whole: Run, run_dete
     for mode in ("int8", "full-int8"):
         assert again.boxes(f"{PIPELINE}/{mode}") == whole.boxes(f"{PIPELINE}/{mode}")
     assert len([path for path in (again.folder / "pictures").rglob("*") if path.is_file()]) == 6
+
+
+def test_the_page_has_the_scenes_and_what_was_made_of_both_parts(whole: Run) -> None:
+    page = (whole.folder / "run.html").read_text()
+    assert page.count('src="data:image/webp;base64,') == len(MODES) * len(WORDS)
+    assert "not here: " not in page
+    for part in ("finder", "reader"):
+        assert page.count(f'<p class="artifact">{part}: model.bin, ') == len(MODES)
+        assert page.count(f"<tr><td>{part}: pack(int8)</td><td>ok</td>") == 1
 
 
 def test_lost_boxes_are_in_the_picture(blind: Run) -> None:

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from markdown_it import MarkdownIt
 
 from ocr_conformance import report
 from ocr_conformance.conformance import Engine, Settings
 from ocr_conformance.errors import UserError
 from ocr_conformance.registry import Registry
 from ocr_conformance.report import markdown, record, table, terminal
+from ocr_conformance.report.difference import Change
 from ocr_conformance.results import Verdict
 
 from .conftest import case, judged, result
@@ -92,6 +94,17 @@ def test_markdown(document: dict[str, Any]) -> None:
     assert "<details><summary>4 findings</summary>" in lines
     assert "- `m/tf-lite/int8@modern` tensors: max_abs 0.4 > 0.1 | at frame 3 and more (also text, size)" in lines
     assert lines[-1] == "> contract.toml:9 matches no case: it crashed once"
+
+
+def test_markdown_renders(document: dict[str, Any]) -> None:
+    page = (
+        MarkdownIt().enable("table").render(markdown.render(document, [Change("a|b", "size", "1 KB", "2 KB", "worse")]))
+    )
+    assert page.count("<table>") == 2
+    rows = [row.count("<td") for row in page.split("<tr>") if "<td" in row]
+    assert rows == [5] + [len(table.COLUMNS) + 1] * len(document["cases"])
+    assert "<td>a|b</td>" in page
+    assert page.count("<li>") == 4
 
 
 @pytest.mark.parametrize("suffix", [".json", ".md"])
