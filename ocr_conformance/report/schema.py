@@ -191,8 +191,8 @@ def load(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UserError(f"{path}: cannot be read ({reason}): expected a record, --ocr-report run.json") from None
-    expected = "expected a record that --ocr-report run.json has written"
+        raise UserError(f"{path}: cannot be read ({reason}): expected the .json report of a run") from None
+    expected = "expected the .json report of a run"
     try:
         document = json.loads(text)
     except ValueError as error:
