@@ -203,7 +203,8 @@ def _shell(text: str, block: Block, place: Place) -> str:
     text = _narrowed(text, block)
     patience = float(block.marks.get("interrupt", PATIENCE))
     child = subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", text],
+        # What a shell starts in the background ignores Ctrl-C, and so would its children.
+        ["env", "--default-signal=INT", "bash", "-euo", "pipefail", "-c", text],
         cwd=place.of(block),
         env=place.environment(block),
         stdout=subprocess.PIPE,
