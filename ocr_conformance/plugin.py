@@ -684,6 +684,8 @@ class Conformance:
             )
             self._document["runs"][0]["warnings"] += self._warnings
             self._changes = self._compare()
+        elif self._reports:
+            self._lines.append("no report was written: nothing was judged")
         for write in self._writers() if self._document else ():
             try:
                 self._lines.append(write())
@@ -715,7 +717,7 @@ class Conformance:
         from ocr_conformance import report
 
         def to_file(path: Path) -> str:
-            report.write(self._document, path, self._changes)
+            report.write(self._document, path, self._changes, own=True)
             return f"report: {path}"
 
         def to_summary() -> str:
@@ -724,7 +726,10 @@ class Conformance:
             report.add_summary(markdown.render(self._document, self._changes), "--ocr-github-summary")
             return "report: the summary of this step"
 
-        yield from (functools.partial(to_file, path) for path in self._reports)
+        # The record first: whatever happens to a view, it can be made again of that.
+        yield from (
+            functools.partial(to_file, path) for path in sorted(self._reports, key=lambda p: p.suffix != ".json")
+        )
         if self.config.getoption("ocr_github_summary"):
             yield to_summary
 
@@ -733,6 +738,8 @@ class Conformance:
         from ocr_conformance.report import terminal
 
         if not self._document:
+            for line in self._lines:
+                terminalreporter.write_line(line)
             return
         terminalreporter.section("OCR conformance")
         writer = terminalreporter._tw

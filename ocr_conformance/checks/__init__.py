@@ -109,3 +109,6 @@ for _name, _needs, _kinds, _summary in (
 ):
     _optional = _OPTIONAL.get(_name, frozenset[str]())
     register(Check(_name, frozenset(_needs.split()), _kinds, f"{__name__}.{_name}", _summary, _optional))
+
+BUILT_IN = frozenset(CHECKS)
+"""Those of this package."""

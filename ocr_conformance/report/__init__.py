@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,20 +31,29 @@ def check_path(path: Path, option: str = "--ocr-report") -> Path:
         raise UserError(
             f"{option} {path}: unknown format {path.suffix or '(none)'!r}, expected {' or '.join(SUFFIXES)}"
         )
-    if path.is_dir():
-        raise UserError(f"{option} {path}: this is a folder, expected a file name")
+    try:
+        if path.is_dir():
+            raise UserError(f"{option} {path}: this is a folder, expected a file name")
+    except OSError as error:
+        raise UserError(f"{option} {path}: cannot be written ({error.strerror})") from None
     if not path.absolute().parent.is_dir():
         raise UserError(f"{option} {path}: the folder {path.absolute().parent} does not exist: create it first")
     return path
 
 
 def write(
-    document: dict[str, Any], path: Path, changes: Sequence[Change] | None = None, option: str = "--ocr-report"
+    document: dict[str, Any],
+    path: Path,
+    changes: Sequence[Change] | None = None,
+    option: str = "--ocr-report",
+    *,
+    own: bool = False,
 ) -> None:
     """Write a record in the format of the file's suffix; the file appears whole.
 
     Args:
         changes: against an earlier record, for the views; a record itself holds one state.
+        own: the record is of this run (see `ocr_conformance.report.html.render`).
 
     Raises:
         UserError: it cannot be written.
@@ -54,7 +65,7 @@ def write(
     elif path.suffix == ".html":
         from ocr_conformance.report import html
 
-        text = html.render(document, changes)
+        text = html.render(document, changes, own=own)
     else:
         text = as_json(document)
     put(text, path, option)
@@ -71,11 +82,13 @@ def put(text: str, path: Path, option: str) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise UserError(f"{option} {path}: cannot be written ({error.strerror})") from error
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ocr_conformance.cases import Case
 from ocr_conformance.errors import UserError
 from ocr_conformance.report import record, table
+from ocr_conformance.results import JUDGED
 
 Direction = Literal["worse", "better", "changed"]
 
@@ -61,7 +62,7 @@ _AMOUNTS: tuple[_Amount, ...] = (
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], toolchains: tuple[str, str] | None = None) -> list[Change]:
-    """What is otherwise in ``new``, worst first, then in the record's order.
+    """What is otherwise in ``new``: versions of toolchains, then cases, worst first, then in the record's order.
 
     Cases are held against those of the same name; what then is left over on both sides, against the case of the same
     model, route and mode in another toolchain, where there is one only.
@@ -75,7 +76,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], toolchains: tuple[st
     before, after = _cases(old, toolchains and toolchains[0]), _cases(new, toolchains and toolchains[1])
     pairs = _pairs(before, after)
     if not any(ours and theirs for ours, theirs in pairs):
-        raise UserError("diff: the records have no case in common, not even in different toolchains")
+        raise UserError("the records have no case in common, not even in different toolchains")
     found: list[Change] = []
     for ours, theirs in pairs:
         if ours is None:
@@ -98,8 +99,19 @@ def worse(changes: Sequence[Change]) -> bool:
 
 
 def same_case(case: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """What two records of one case do not agree on, in words; empty where they agree."""
-    return [f"{each.what} {each.before} / {each.after}" for each in _of_case(case, ours, theirs, same_inputs=True)]
+    """What two records of one case do not agree on, in words; empty where they agree.
+
+    Only checks that both have judged; latency and memory by their verdicts alone: their numbers belong to a machine.
+    """
+    common = [name for name in ours["checks"] if all(_judged(each, name) for each in (ours, theirs))]
+    mine, others = ({**each, "checks": {name: each["checks"][name] for name in common}} for each in (ours, theirs))
+    found = list(_verdicts(case, mine, others))
+    found += _amounts(case, mine, others, same_inputs=True)
+    return [f"{each.what} {each.before} / {each.after}" for each in found]
+
+
+def _judged(case: Mapping[str, Any], check: str) -> bool:
+    return case["checks"].get(check, {}).get("verdict") in JUDGED
 
 
 def _cases(document: Mapping[str, Any], toolchain: str | None) -> dict[str, dict[str, Any]]:
@@ -145,20 +157,43 @@ def _inputs(case: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
 
 
 def _of_case(case: str, old: Mapping[str, Any], new: Mapping[str, Any], *, same_inputs: bool) -> Iterator[Change]:
-    judged = {name: (old["checks"][name], check) for name, check in new["checks"].items() if name in old["checks"]}
     if old["verdict"] != new["verdict"]:
         yield Change(case, "verdict", table.decided(old), table.decided(new), _rank(old["verdict"], new["verdict"]))
-    for name, (ours, theirs) in judged.items():
-        if "not-run" in (ours["verdict"], theirs["verdict"]):  # conversion says it
-            continue
-        if ours["verdict"] != theirs["verdict"] and (old["verdict"], new["verdict"]) != (
-            ours["verdict"],
-            theirs["verdict"],
-        ):
-            yield Change(case, name, ours["verdict"], theirs["verdict"], _rank(ours["verdict"], theirs["verdict"]))
+    for each in _verdicts(case, old, new):  # the case's own line says as much
+        if (each.before, each.after) != (old["verdict"], new["verdict"]):
+            yield each
+    for name in dict.fromkeys((*old["checks"], *new["checks"])):
+        verdicts = [
+            checks[name]["verdict"] if name in checks else "not judged" for checks in (old["checks"], new["checks"])
+        ]
+        if "not judged" in verdicts:
+            yield Change(case, name, verdicts[0], verdicts[1], "changed")
     how = [_failure(each["checks"]) for each in (old, new)]
     if all(how) and how[0] != how[1]:
         yield Change(case, "how it fails", how[0], how[1], "changed")
+    yield from _amounts(case, old, new, same_inputs=same_inputs)
+    judged = {name: (old["checks"][name], check) for name, check in new["checks"].items() if name in old["checks"]}
+    for name, find in (("latency", _latency), ("memory", _memory)):
+        for each in find(case, *judged[name]) if name in judged else ():
+            comparable = same_inputs and _works(name, old, new)
+            yield each if comparable else dataclasses.replace(each, direction="changed")
+    yield from _kinds(case, judged.get("ops"))
+
+
+def _verdicts(case: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Checks with another verdict; those that a failed conversion leaves are not listed: that says it."""
+    for name, check in new["checks"].items():
+        before, after = old["checks"].get(name, check)["verdict"], check["verdict"]
+        if before != after and "not-run" not in (before, after):
+            yield Change(case, name, before, after, _rank(before, after))
+
+
+def _works(check: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a check does not fail on both sides."""
+    return any(each["checks"][check]["verdict"] in ("passed", "undecided") for each in (old, new))
+
+
+def _amounts(case: str, old: Mapping[str, Any], new: Mapping[str, Any], *, same_inputs: bool) -> Iterator[Change]:
     for check, name, what, show, more in _AMOUNTS:
         for part in ("", "detector_", "recognizer_"):
             ours, theirs = (record.value(each["checks"], check, f"{part}{name}") for each in (old, new))
@@ -168,14 +203,11 @@ def _of_case(case: str, old: Mapping[str, Any], new: Mapping[str, Any], *, same_
                 or abs(ours - theirs) <= (_SIZE_SLACK * ours if check == "size" else _ALMOST)
             ):
                 continue
-            works = any(each[check]["verdict"] in ("passed", "undecided") for each in (old["checks"], new["checks"]))
             direction: Direction = "better" if (theirs > ours) == more else "worse"
             label = f"{part.rstrip('_')}'s {what}" if part else what
             # Of other images another share is neither better nor worse.
-            yield Change(case, label, show(ours), show(theirs), direction if same_inputs and works else "changed")
-    yield from _latency(case, judged.get("latency"))
-    yield from _memory(case, old["checks"], new["checks"])
-    yield from _kinds(case, judged.get("ops"))
+            comparable = same_inputs and _works(check, old, new)
+            yield Change(case, label, show(ours), show(theirs), direction if comparable else "changed")
 
 
 def _rank(before: str, after: str) -> Direction:
@@ -190,11 +222,9 @@ def _failure(checks: Mapping[str, Any]) -> str:
     return f"{data['kind']} at {data['stage']} of {data['hop']}" if "kind" in data else ""
 
 
-def _latency(case: str, checks: tuple[Mapping[str, Any], Mapping[str, Any]] | None) -> Iterator[Change]:
+def _latency(case: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     """Ratios whose confidence intervals do not meet."""
-    if checks is None:
-        return
-    before, after = (_intervals(check["data"]) for check in checks)
+    before, after = (_intervals(check["data"]) for check in (old, new))
     for name in sorted(before.keys() & after.keys()):
         (low, high), (new_low, new_high) = before[name], after[name]
         if new_low > high or new_high < low:
@@ -214,7 +244,7 @@ def _intervals(data: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
 
 def _memory(case: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for part in ("", "detector_", "recognizer_"):
-        ours, theirs = (record.value(each, "memory", f"{part}growth_bytes") for each in (old, new))
+        ours, theirs = (record.value({"memory": each}, "memory", f"{part}growth_bytes") for each in (old, new))
         if ours is None or theirs is None or abs(theirs - ours) <= max(_LEAST_BYTES, _SLACK * ours):
             continue
         was, now = table.kilobytes(ours), table.kilobytes(theirs)

@@ -31,11 +31,13 @@ _LONGEST = 900
 """Pixels of an embedded picture's longer side."""
 
 
-def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None) -> str:
+def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None, *, own: bool = False) -> str:
     """The page.
 
     Args:
         changes: what `ocr_conformance.report.difference` found against an earlier record, where there is one.
+        own: the record is of this run: pictures of scenes are read from where it says. A record that somebody else
+            made must not choose which files are read.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -51,7 +53,7 @@ def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None)
     counted = record.counts(document)
     page: str = environment.get_template("report.html.jinja").render(
         document=document,
-        models=list(_models(document)),
+        models=list(_models(document, own)),
         counts=[(verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict]],
         warnings=table.warnings(document),
         without_passed_mode=table.without_passed_mode(document),
@@ -66,7 +68,7 @@ def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None)
     return page
 
 
-def _models(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _models(document: Mapping[str, Any], own: bool) -> Iterator[dict[str, Any]]:
     for model, known, cases in table.models(document):
         routes = table.routes(cases)
         rows = []
@@ -78,7 +80,7 @@ def _models(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "about": known,
             "rows": rows,
             "plots": [(title, _data_uri(svg.encode(), "image/svg+xml")) for title, svg in plots.of_model(routes)],
-            "cases": [_case(document, text, case) for text, case in cases],
+            "cases": [_case(document, text, case, own) for text, case in cases],
         }
 
 
@@ -93,7 +95,7 @@ def _case_of(route: str, mode: str) -> str:
     return f"{name}/{mode}@{toolchain}"
 
 
-def _case(document: Mapping[str, Any], text: str, case: Mapping[str, Any]) -> dict[str, Any]:
+def _case(document: Mapping[str, Any], text: str, case: Mapping[str, Any], own: bool) -> dict[str, Any]:
     checks = case["checks"]
     sizes = table.values(checks, "size", "bytes")
     agreement, accuracy = table.as_source(checks), table.accuracies(checks)
@@ -113,11 +115,11 @@ def _case(document: Mapping[str, Any], text: str, case: Mapping[str, Any]) -> di
         "artifacts": case["artifacts"],
         "hops": _hops(case),
         "checks": list(checks.values()),
-        "claims": [(name, data["claim"]) for name in checks for _, data in _data(checks, name) if "claim" in data],
+        "claims": [(name, data["claim"]) for name in checks for _, data in _data(checks, name) if data.get("claim")],
         "ops": [(part, data["ops"], data.get("targets", {})) for part, data in _data(checks, "ops") if "ops" in data],
         "explanation": explanation,
         "sqnr": _data_uri(svg.encode(), "image/svg+xml") if svg else "",
-        "pictures": list(_pictures(checks)),
+        "pictures": list(_pictures(checks, own)),
     }
 
 
@@ -139,7 +141,8 @@ def _hops(case: Mapping[str, Any]) -> list[dict[str, Any]]:
     for check, name in (("tensors", "max_abs"), ("text", "agreement"), ("boxes", "agreement")):
         for part, data in _data(case["checks"], check):
             for step in data.get("hops", ()):
-                shown = step["said"] if check == "tensors" or step[name] is None else table.percent(step[name])
+                number = step.get(name)
+                shown = step["said"] if check == "tensors" or number is None else table.percent(number)
                 said[_hop_of(case, part, step["hop"]), check] = shown
     return [
         {
@@ -158,12 +161,12 @@ def _hop_of(case: Mapping[str, Any], part: str, hop: str) -> str:
     return f"{models[number]}: {hop}" if part and len(models) == 2 else hop
 
 
-def _pictures(checks: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _pictures(checks: Mapping[str, Any], own: bool) -> Iterator[tuple[str, str, str]]:
     """What is said of a picture, its data URI (empty: it is not here) and its path."""
     for check in checks.values():
         for _, data in _data(checks, check["check"]):
             for path in data.get("pictures") or ():
-                yield f"{check['check']}: source (left) and artifact (right)", _picture(Path(path)), path
+                yield f"{check['check']}: source (left) and artifact (right)", _picture(Path(path)) if own else "", path
             found = data.get("counterexample") or {}
             if found:
                 png = found.get("png")
@@ -181,7 +184,7 @@ def _picture(path: Path) -> str:
             image.thumbnail((_LONGEST, _LONGEST))
             out = io.BytesIO()
             image.convert("RGB").save(out, "WEBP", quality=80)
-    except OSError:
+    except (OSError, ValueError, Image.DecompressionBombError):
         return ""
     return _data_uri(out.getvalue(), "image/webp")
 

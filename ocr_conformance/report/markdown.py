@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,10 +26,10 @@ def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None)
         lines += ["## Changes", "", *_changes(changes), ""]
     for model, known, cases in table.models(document):
         lines += [
-            f"## {model}",
+            f"## {_line(model)}",
             "",
-            f"Weights {known['weights']['name']} (`{known['weights']['sha256'][:12]}`), "
-            f"{known['images']['count']} {known['images']['origin']} images ({known['images']['name']}).",
+            f"Weights {_line(known['weights']['name'])} (`{known['weights']['sha256'][:12]}`), "
+            f"{known['images']['count']} {known['images']['origin']} images ({_line(known['images']['name'])}).",
             "",
             *_table(("route", *table.COLUMNS), _rows(cases)),
             "",
@@ -51,7 +52,9 @@ def difference(names: tuple[str, str], changes: Sequence[Change]) -> str:
 def _changes(changes: Sequence[Change]) -> list[str]:
     if not changes:
         return ["Nothing changed beyond noise."]
-    rows = ((each.case, each.what, each.before, each.after, _DIRECTION[each.direction]) for each in changes)
+    rows = (
+        [*map(_cell, (each.case, each.what, each.before, each.after)), _DIRECTION[each.direction]] for each in changes
+    )
     return _table(("case", "what", "before", "after", "which is"), rows)
 
 
@@ -60,12 +63,12 @@ def _rows(cases: list[tuple[str, dict[str, Any]]]) -> Iterable[list[str]]:
         for mode, case in members:
             cells = table.row(mode, case)
             cells[1] = f"{_MARK[case['verdict']]} {cells[1]}"
-            yield [route, *cells]
+            yield [f"`{route}`", *map(_cell, cells)]
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
-    return lines + [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
 def _cell(text: str) -> str:
@@ -74,5 +77,6 @@ def _cell(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    """One line that is no markup: a message may hold what looks like a tag."""
-    return " ".join(text.split()).replace("<", "&lt;")
+    """One line that is no markup and calls nobody: a message may hold anything, ``<b>``, ``![](...)``, ``@name``."""
+    plain = re.sub(r"([\\`*_\[\]])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
+    return re.sub(r"(?<!\w)@(?=\w)", "@\u2060", plain)  # a word joiner: shows nothing, and is no name any more

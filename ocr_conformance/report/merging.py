@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ocr_conformance.checks import CHECKS
 from ocr_conformance.report.difference import same_case
+from ocr_conformance.report.record import verdict
 from ocr_conformance.report.schema import SCHEMA
+from ocr_conformance.results import JUDGED
 
 
 def merge(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """One record of all runs, in the order given.
 
-    A case that several runs judged is kept once where they agree: that of the run which began last. Where they do not
-    (another verdict, text, size or latency; other weights or images), the first one stays and the others stand in
-    ``conflicts``. Another hash of a file of the same size is no conflict: some converters write another one each time.
+    A case that is in several is kept once where they agree, with the checks of all: of one that both judged that of
+    the run which began last; what was skipped in one and judged in the other is judged. Where they do not agree
+    (another verdict, text or size; other weights or images), the first one stays and the others stand in ``conflicts``.
+    Another hash of a file of the same size is no conflict, as some converters write another one each time, and neither
+    are other milliseconds and bytes of memory, which belong to a machine.
 
     Args:
         documents: names (what a reader will call the runs: their files) and records.
@@ -33,12 +38,32 @@ def merge(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
                 cases[case] = ours
             elif differs := _differs(runs, case, there, ours):
                 conflicts.append({"case": case, "differs": differs, "record": ours})
-            elif runs[ours["run"]]["started"] > runs[there["run"]]["started"]:
-                cases[case] = ours
+            else:
+                cases[case] = _together(runs, there, ours)
         for conflict in document["conflicts"]:
             moved = {**conflict["record"], "run": conflict["record"]["run"] + offset}
             conflicts.append({**conflict, "record": moved})
     return {"schema": SCHEMA, "runs": runs, "cases": cases, "conflicts": conflicts}
+
+
+def _together(runs: Sequence[Mapping[str, Any]], there: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """One record of a case that two runs agree on."""
+    first, last = sorted((there, ours), key=lambda each: runs[each["run"]]["started"])
+    if _judged(first) and not _judged(last):
+        first, last = last, first
+    found = dict(first["checks"])
+    for name, check in last["checks"].items():
+        if name not in found or check["verdict"] in JUDGED or found[name]["verdict"] not in JUDGED:
+            found[name] = check
+    order = list(CHECKS)
+    names = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    judged = {name: found[name] for name in names}
+    made = {name: last[name] or first[name] for name in ("hops", "artifacts", "explanation")}
+    return {"run": last["run"], "verdict": verdict(judged.values()), **made, "checks": judged}
+
+
+def _judged(case: Mapping[str, Any]) -> bool:
+    return any(check["verdict"] in JUDGED for check in case["checks"].values())
 
 
 def _differs(

@@ -8,11 +8,13 @@ artifacts whose converter writes another file each time (TFLiteConverter does fo
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ocr_conformance.checks import BUILT_IN
 from ocr_conformance.errors import UserError
 from ocr_conformance.results import Verdict
 
@@ -22,12 +24,15 @@ SCHEMA = 2
 PUBLISHED = Path(__file__).with_name("record.schema.json")
 
 Count = Annotated[int, Field(ge=0)]
+Moment = Annotated[float, Field(ge=0, le=253402300799)]
+"""Seconds since the epoch, up to the year 9999; 0: not known."""
+Interval = tuple[float | None, float | None]
 Seconds = Annotated[float, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Value(_Table):
@@ -45,6 +50,85 @@ class Value(_Table):
     """The tightest limit of four significant digits that would have passed."""
 
 
+class Claim(_Table):
+    """The contract's claim that a check was held against."""
+
+    where: str
+    claimed: str
+    why: str
+    issue: str | None = None
+
+
+class Step(_Table):
+    """What came of a hop beside the one before."""
+
+    before: str
+    hop: str
+    said: str
+
+
+class Op(_Table):
+    """Ops of one kind and version."""
+
+    name: str
+    version: int
+    kind: str
+    count: Count
+
+
+class Reason(_Table):
+    """Why a target does not take an op."""
+
+    op: str
+    count: Count
+    rule: str
+    source: str
+
+
+class Target(_Table):
+    """Whether a target would take the file; see `ocr_conformance.targets`."""
+
+    runs: bool | None
+    summary: str
+    reasons: tuple[Reason, ...]
+    kinds: dict[str, bool | None]
+
+
+class Counterexample(_Table):
+    """The picture that a search has found."""
+
+    source: Any
+    artifact: Any
+    file: str
+    png: str | None = None
+    """The picture, base64."""
+
+
+class Data(_Table):
+    """What our own checks say that is no single number; what another package's check says is not looked at."""
+
+    claim: Claim | None = None
+    hops: tuple[Step, ...] = ()
+    ops: tuple[Op, ...] = ()
+    targets: dict[str, Target] = {}
+    intervals: dict[str, Interval] = {}
+    """95 % confidence, of ``latency``."""
+    interval: dict[str, Interval] | Interval | None = None
+    """95 % confidence, of ``accuracy`` and ``search``."""
+    counterexample: Counterexample | None = None
+    pictures: tuple[str, ...] = ()
+    """Where pictures of the scenes lie, on the machine of the run."""
+    hop: str = ""
+    stage: str = ""
+    kind: str = ""
+    """Of a conversion that failed."""
+    seen: Moment = 0.0
+    """When the newest part of the evidence was really made."""
+    detector: Data | None = None
+    recognizer: Data | None = None
+    """Of a pipeline what is said of its parts."""
+
+
 class Check(_Table):
     """What one check says of a case."""
 
@@ -54,9 +138,15 @@ class Check(_Table):
     values: tuple[Value, ...]
     details: tuple[str, ...]
     data: dict[str, Any]
-    """What is no single number: ``claim``, ``intervals``, ``hops``, ``ops``, ``seen`` (seconds since the epoch) ..."""
+    """Of our own checks: see `Data`."""
     seconds: Seconds
     """Wall time of the jobs that the check read; a job that several checks read counts in each."""
+
+    @model_validator(mode="after")
+    def _known_data(self) -> Check:
+        looked_at = self.data if self.check in BUILT_IN else {"claim": self.data.get("claim")}
+        Data.model_validate_json(json.dumps(looked_at), strict=True)  # as JSON: its arrays are our tuples
+        return self
 
 
 class Hop(_Table):
@@ -70,7 +160,7 @@ class Hop(_Table):
     cpu_seconds: Seconds
     peak_bytes: Count
     """Resident memory of its process."""
-    seen: float
+    seen: Moment
     """When it was really run, in seconds since the epoch."""
 
 
@@ -84,6 +174,17 @@ class Artifact(_Table):
     bytes: Count
 
 
+class Explained(_Table):
+    """Which op did it."""
+
+    sentence: str
+    reference: str
+    op: int | None
+    """Its place in execution order."""
+    sqnr: tuple[tuple[int, float | None, float | None], ...]
+    """Place of an op, dB that it passes on, dB of its own error."""
+
+
 class CaseRecord(_Table):
     """One case with all that was found."""
 
@@ -93,8 +194,8 @@ class CaseRecord(_Table):
     hops: tuple[Hop, ...]
     artifacts: tuple[Artifact, ...]
     checks: dict[str, Check]
-    explanation: dict[str, Any] | None = None
-    """Where a failure was explained: ``sentence``, ``reference``, and ``sqnr``: op, dB passed on, dB made there."""
+    explanation: Explained | None = None
+    """Where a failure was explained."""
 
 
 class Weights(_Table):
@@ -138,6 +239,26 @@ class Toolchain(_Table):
     """Why it could not be used, empty where it could."""
 
 
+class Cpu(_Table):
+    """What of a processor can change a number."""
+
+    machine: str
+    model: str
+    features: str
+    """Hash of its flags."""
+
+
+class Environment(_Table):
+    """What ran where, and the settings that change a number."""
+
+    ocr_conformance: str
+    pytest: str
+    python: str
+    cpu: Cpu
+    threads: Annotated[int, Field(ge=1)]
+    device: str | None
+
+
 class Run(_Table):
     """One run of pytest, or of ``check_conformance``."""
 
@@ -148,7 +269,7 @@ class Run(_Table):
     seconds: Seconds
     jobs_run: Count
     """The rest came from the cache."""
-    environment: dict[str, Any]
+    environment: Environment
     toolchains: dict[str, Toolchain]
     models: dict[str, Model]
     warnings: tuple[str, ...]
@@ -182,20 +303,20 @@ def json_schema() -> dict[str, Any]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a record.
+    """Read a record; what is no finite number is null, and control characters are dropped from its texts.
 
     Raises:
         UserError: there is no such file, it is no record, or one of another version of the shape.
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise UserError(f"{path}: cannot be read ({reason}): expected the .json report of a run") from None
     expected = "expected the .json report of a run"
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is no JSON ({error}): {expected}") from None
     if not isinstance(document, dict) or "schema" not in document:
         raise UserError(f"{path}: is no record of OCR conformance: {expected}")
@@ -204,32 +325,58 @@ def load(path: Path) -> dict[str, Any]:
             f"{path}: is a record of schema {document['schema']!r}, this version reads {SCHEMA}: make it anew"
         )
     try:
-        Record.model_validate(document)
+        record = Record.model_validate_json(json.dumps(_plain(document), allow_nan=False), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UserError(f"{path}: is a broken record, at {place}: {first['msg']}") from None
-    _check_runs(path, document)
-    return document
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is a broken record: {error}") from None
+    found = record.model_dump(mode="json", by_alias=True)
+    _check_relations(path, found)
+    return found
 
 
-def _check_runs(path: Path, document: dict[str, Any]) -> None:
-    """Each case belongs to a run that knows its model.
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
+"""Characters that a terminal obeys; tab and line feed are left."""
+
+
+def _plain(data: Any) -> Any:
+    """JSON without what no view can show."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, str):
+        return data.translate(_CONTROLS).encode("utf-8", "replace").decode()
+    if isinstance(data, dict):
+        return {_plain(name): _plain(each) for name, each in data.items()}
+    return [_plain(each) for each in data] if isinstance(data, list) else data
+
+
+def _check_relations(path: Path, document: dict[str, Any]) -> None:
+    """Each case has a mode that there is, and belongs to a run that knows its model; its verdict is that of its checks.
 
     Raises:
         UserError: one does not.
     """
-    from ocr_conformance.cases import Case
+    from ocr_conformance.cases import MODES, Case
+    from ocr_conformance.report.record import verdict
 
-    cases = [*document["cases"].items(), *((each["case"], each["record"]) for each in document.get("conflicts", ()))]
+    cases = [*document["cases"].items(), *((each["case"], each["record"]) for each in document["conflicts"])]
     for case, known in cases:
+        broken = f"{path}: is a broken record, at cases.{case}"
         try:
-            model = Case.parse(case).model_id
+            parsed = Case.parse(case)
         except UserError as error:
             raise UserError(f"{path}: is a broken record, {error}") from None
+        if parsed.mode not in MODES:
+            raise UserError(f"{broken}: there is no mode {parsed.mode!r}")
         run = known["run"]
-        if run >= len(document["runs"]) or model not in document["runs"][run]["models"]:
-            raise UserError(f"{path}: is a broken record, at cases.{case}.run: no run {run} with this model")
+        if run >= len(document["runs"]) or parsed.model_id not in document["runs"][run]["models"]:
+            raise UserError(f"{broken}.run: no run {run} with this model")
+        if not known["checks"] or known["verdict"] != verdict(known["checks"].values()):
+            raise UserError(f"{broken}.verdict: it is not the worst of its checks")
+        if case not in document["cases"]:
+            raise UserError(f"{path}: is a broken record, at conflicts: {case} is not among the cases")
 
 
 if __name__ == "__main__":

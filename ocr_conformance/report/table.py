@@ -56,8 +56,14 @@ def conflicts(document: Mapping[str, Any]) -> list[str]:
 
 
 def without_passed_mode(document: Mapping[str, Any]) -> list[str]:
-    """Models of which a run has judged modes beyond float32, and none of them passed."""
-    return list(dict.fromkeys(model for run in document["runs"] for model in run["without_passed_mode"]))
+    """Models of which a run has judged modes beyond float32, and none of them passed, in no other run either."""
+    passed = {
+        Case.parse(case).model
+        for case, known in document["cases"].items()
+        if known["verdict"] == "passed" and Case.parse(case).mode != MODES[0]
+    }
+    named = dict.fromkeys(model for run in document["runs"] for model in run["without_passed_mode"])
+    return [model for model in named if model not in passed]
 
 
 def routes(cases: list[tuple[str, dict[str, Any]]]) -> dict[str, list[tuple[str, dict[str, Any]]]]:

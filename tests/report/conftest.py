@@ -36,10 +36,11 @@ def document() -> dict[str, Any]:
         "jobs_run": 3,
         "environment": {
             "ocr_conformance": "0.1.0",
+            "pytest": "9.2.0",
             "python": "3.11.7",
+            "cpu": {"machine": "x86_64", "model": "a processor", "features": "f" * 16},
             "threads": 1,
             "device": None,
-            "cpu": {"model": "a processor"},
         },
         "toolchains": {"modern": {"lock_sha256": "b" * 64, "versions": {"tensorflow": "2.21.0"}, "missing": ""}},
         "models": {

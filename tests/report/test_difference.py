@@ -86,10 +86,17 @@ def test_of_other_images_another_share_is_neither_better_nor_worse(document: dic
 
 
 def test_verdicts(document: dict[str, Any]) -> None:
-    found = changed(document, lambda new: new["cases"].update({INT8: case(result("conversion", "passed"))}))
+    mended = [result(name, "passed") for name in document["cases"][INT8]["checks"]]
+    found = changed(document, lambda new: new["cases"].update({INT8: case(*mended)}))
     assert found == [(INT8, "verdict", "failed: tensors +2", "passed", "better")]
-    (back,) = changed(document, lambda new: new["cases"].update({F32: case(result("conversion", "failed"))}))
-    assert back == (F32, "verdict", "passed", "failed: conversion", "worse")
+    broken = [result("conversion", "failed"), *(result(name, "not-run") for name in document["cases"][F32]["checks"])]
+    back = changed(document, lambda new: new["cases"].update({F32: case(*broken[:1], *broken[2:])}))
+    assert back == [(F32, "verdict", "passed", "failed: conversion", "worse")]
+
+
+def test_a_check_that_is_gone_is_said(document: dict[str, Any]) -> None:
+    found = changed(document, lambda new: new["cases"][F32]["checks"].pop("text"))
+    assert found == [(F32, "text", "passed", "not judged", "changed")]
 
 
 def test_a_check_that_fails_beside_others_is_said(document: dict[str, Any]) -> None:
@@ -114,6 +121,17 @@ def test_latency_is_noise_while_its_intervals_meet(
         new["cases"][F32]["checks"]["latency"]["data"] = {"intervals": known}
 
     assert [each[-1] for each in changed(document, change)] == ([] if direction is None else [direction])
+
+
+def test_latency_of_what_fails_on_both_sides_or_of_other_weights_is_only_changed(document: dict[str, Any]) -> None:
+    def change(new: dict[str, Any]) -> None:
+        new["cases"][F32]["checks"]["latency"]["data"] = {"intervals": {"ratio_to_source": [2.0, 2.1]}}
+
+    latency = document["cases"][F32]["checks"]["latency"]
+    latency["data"] = {"intervals": {"ratio_to_source": [0.9, 1.05]}}
+    assert [each[-1] for each in changed(document, change)] == ["worse"]
+    latency["verdict"] = "failed"
+    assert [each[-1] for each in changed(document, change)] == ["changed"]
 
 
 @pytest.mark.parametrize(("growth", "direction"), [(10.9e6, None), (12e6, "worse"), (5e6, "better")])
@@ -164,7 +182,7 @@ def test_another_toolchain_is_the_same_case_where_it_is_the_only_one(document: d
 
 def test_two_toolchains_of_one_record(document: dict[str, Any]) -> None:
     found = compare(document, document, ("modern", "tf215"))
-    assert [each.direction for each in found if each.case == "m/tf-lite/int8@tf215"] == ["better"]  # failed: undecided
+    assert [each.direction for each in found if each.case == "m/tf-lite/int8@tf215"] == ["better"] + 5 * ["changed"]
     with pytest.raises(UserError, match="--toolchains nowhere: the record has no case in it, only in modern, tf215"):
         compare(document, document, ("modern", "nowhere"))
 

@@ -14,7 +14,7 @@ from ocr_conformance import cli
 from ocr_conformance.report import html, markdown, schema, table, terminal
 from ocr_conformance.report.merging import merge
 
-from .conftest import result
+from .conftest import case, result
 
 F32 = "m/tf-lite/float32@modern"
 
@@ -26,9 +26,9 @@ def test_shards(document: dict[str, Any]) -> None:
     assert set(merged["cases"]) == set(document["cases"])
     assert [run["name"] for run in merged["runs"]] == ["one.json", "two.json"]
     assert merged["conflicts"] == []
-    for case, known in merged["cases"].items():
-        assert known["run"] == (0 if case in one["cases"] else 1)
-        assert {**known, "run": 0} == document["cases"][case]
+    for name, known in merged["cases"].items():
+        assert known["run"] == (0 if name in one["cases"] else 1)
+        assert {**known, "run": 0} == document["cases"][name]
 
 
 def _half(document: dict[str, Any], which: int) -> list[tuple[str, dict[str, Any]]]:
@@ -47,6 +47,51 @@ def test_of_runs_that_agree_the_later_one_is_kept(document: dict[str, Any]) -> N
         assert merged["conflicts"] == []
 
 
+def test_checks_of_several_runs_come_together(document: dict[str, Any]) -> None:
+    one, two = copy.deepcopy(document), copy.deepcopy(document)
+    checks = document["cases"][F32]["checks"]
+    one["cases"] = {F32: case(checks["conversion"], checks["size"], result("text", "skipped", "no toolchain"))}
+    two["cases"] = {F32: case(checks["text"], result("accuracy", "failed", "worse"))}
+    for order in ([("a", one), ("b", two)], [("b", two), ("a", one)]):
+        merged = merge(order)
+        assert merged["conflicts"] == []
+        kept = merged["cases"][F32]
+        assert {name: check["verdict"] for name, check in kept["checks"].items()} == {
+            "conversion": "passed",
+            "text": "passed",
+            "accuracy": "failed",
+            "size": "passed",
+        }
+        assert kept["verdict"] == "failed"
+
+
+def test_what_one_environment_skips_and_another_judges_is_judged(document: dict[str, Any]) -> None:
+    skipped = {**document, "cases": {F32: case(result("conversion", "skipped", "create it with `x`"))}}
+    judged = {**document, "cases": {F32: document["cases"][F32]}}
+    for order in ([("a", skipped), ("b", judged)], [("b", judged), ("a", skipped)]):
+        merged = merge(order)
+        assert merged["conflicts"] == []
+        assert merged["cases"][F32]["verdict"] == "passed"
+        assert merged["runs"][merged["cases"][F32]["run"]]["name"] == "b"
+
+
+def test_milliseconds_and_memory_of_two_machines_are_no_conflict(document: dict[str, Any]) -> None:
+    other = copy.deepcopy(document)
+    for each, growth, low in ((document, 3e6, 0.5), (other, 9e6, 0.9)):
+        checks = each["cases"][F32]["checks"]
+        checks["memory"] = result("memory", "passed", growth_bytes=growth)
+        checks["latency"]["data"] = {"intervals": {"ratio_to_source": [low, low + 0.1]}}
+    assert merge([("a", document), ("b", other)])["conflicts"] == []
+
+
+def test_a_model_that_passed_in_one_run_has_passed(document: dict[str, Any]) -> None:
+    other = copy.deepcopy(document)
+    other["runs"][0]["without_passed_mode"] = []
+    other["cases"] = {"m/tf-lite/float16@modern": case(result("conversion", "passed"))}
+    assert table.without_passed_mode(document) == ["m"]
+    assert table.without_passed_mode(merge([("a", document), ("b", other)])) == []
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -54,7 +99,7 @@ def test_of_runs_that_agree_the_later_one_is_kept(document: dict[str, Any]) -> N
             lambda case, model: case["checks"].update(text=result("text", "passed", agreement=0.5)),
             "same text as the so",
         ),
-        (lambda case, model: case.update(verdict="failed"), "verdict passed / failed"),
+        (lambda case, model: case["checks"].update(text=result("text", "failed")), "text passed / failed"),
         (lambda case, model: model.update(weights={"name": "mine", "sha256": "b" * 64}), "weights seeded / mine"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from ocr_conformance import report
+from ocr_conformance import cli, report
 from ocr_conformance.errors import UserError
 from ocr_conformance.report import schema
 
@@ -49,6 +50,22 @@ def _no_case(document: dict[str, Any]) -> None:
     document["cases"]["somewhere"] = document["cases"]["m/tf-lite/int8@modern"]
 
 
+def _put(value: Any, *path: str) -> Callable[[dict[str, Any]], None]:
+    """Put a value somewhere; a path begins in the float32 case unless it begins with ``/``."""
+
+    def change(document: dict[str, Any]) -> None:
+        place: Any = document if path[0] == "/" else document["cases"]["m/tf-lite/float32@modern"]
+        names = path[1:] if path[0] == "/" else path
+        for name in names[:-1]:
+            place = place[int(name)] if isinstance(place, list) else place[name]
+        place[names[-1]] = value
+
+    return change
+
+
+SIZE = ("checks", "size", "data")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -58,6 +75,45 @@ def _no_case(document: dict[str, Any]) -> None:
         (_other_verdict, "at cases.m/tf-lite/int8@modern.verdict"),
         (_other_run, "no run 3 with this model"),
         (_no_case, "'somewhere' is no case"),
+        (_put("0", "run"), "run: Input should be a valid integer"),
+        (_put("1", "/", "runs", "0", "seconds"), "runs.0.seconds"),
+        (_put("5", "checks", "size", "values", "0", "measured"), "measured"),
+        (_put({}, "/", "runs", "0", "environment"), "runs.0.environment.ocr_conformance"),
+        (_put({}, "checks"), "the worst of its checks"),
+        (_put("failed", "verdict"), "the worst of its checks"),
+        (_put({"claim": "x"}, *SIZE), "claim"),
+        (_put({"hops": [{}]}, *SIZE), "hops"),
+        (_put({"ops": [{"name": "ADD"}]}, *SIZE), "ops"),
+        (_put({"targets": {"gpu": {}}}, *SIZE), "targets"),
+        (_put({"intervals": [1]}, *SIZE), "intervals"),
+        (_put({"counterexample": {}}, *SIZE), "counterexample"),
+        (_put({"detector": {"claim": 1}}, *SIZE), "claim"),
+        (_put({"sentence": "s", "reference": "r", "op": 1, "sqnr": [["a", 1, 2]]}, "explanation"), "sqnr"),
+        (
+            _put(
+                [
+                    {
+                        "name": "h",
+                        "kind": "ok",
+                        "stage": "",
+                        "message": "",
+                        "seconds": 1.0,
+                        "cpu_seconds": 1.0,
+                        "peak_bytes": 1,
+                        "seen": 1e300,
+                    }
+                ],
+                "hops",
+            ),
+            "seen",
+        ),
+        (lambda document: document["cases"].update({"m/tf-lite/int7@modern": document["cases"].popitem()[1]}), "int7"),
+        (
+            lambda document: document.update(
+                conflicts=[{"case": "m/a/int8@b", "differs": [], "record": next(iter(document["cases"].values()))}]
+            ),
+            "among",
+        ),
         (lambda document: document.update(schema=99), "of schema 99, this version reads 2"),
         (lambda document: document.pop("schema"), "is no record"),
     ],
@@ -66,6 +122,7 @@ def test_a_broken_record_is_refused_in_one_sentence(
     document: dict[str, Any], tmp_path: Path, change: Callable[[dict[str, Any]], None], words: str
 ) -> None:
     broken = copy.deepcopy(document)
+    broken["cases"]["m/tf-lite/float32@modern"]["checks"]["size"]["data"] = {}
     change(broken)
     path = tmp_path / "run.json"
     path.write_text(json.dumps(broken))
@@ -76,7 +133,31 @@ def test_a_broken_record_is_refused_in_one_sentence(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"", "no JSON"), (b"[1]", "no record"), (b"\xff\xfe", "no text")])
+def test_what_no_view_can_show_is_dropped(document: dict[str, Any], tmp_path: Path) -> None:
+    checks = document["cases"]["m/tf-lite/float32@modern"]["checks"]
+    checks["size"]["values"][0]["measured"] = math.nan
+    checks["size"]["message"] = "red \x1b[31m and \ud800"
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(document))
+    read = schema.load(path)["cases"]["m/tf-lite/float32@modern"]["checks"]["size"]
+    assert read["values"][0]["measured"] is None
+    assert read["message"] == "red [31m and ?"
+    assert cli.main(["report", str(path), *(f"-o{tmp_path}/all.{suffix}" for suffix in ("json", "html", "md"))]) == 0
+
+
+def test_keys_that_may_be_left_out(document: dict[str, Any], tmp_path: Path) -> None:
+    del document["conflicts"]
+    for case in document["cases"].values():
+        del case["explanation"]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(document))
+    assert cli.main(["merge", str(path), "-o", str(tmp_path / "all.html")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(100_000 * b"[", "no JSON"), (b"", "no JSON"), (b"[1]", "no record"), (b"\xff\xfe", "no text")],
+)
 def test_what_is_no_record_at_all(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "run.json"
     path.write_bytes(content)

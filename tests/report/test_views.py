@@ -89,11 +89,21 @@ def test_markdown(document: dict[str, Any]) -> None:
     for row in rows:
         assert row.replace("\\|", "").count("|") == columns + 1, row
     assert (
-        "| tf-lite @modern | float32 | ✅ passed | 8,666 KB | 100 % | 1.00x | 0.46x | 98.4 % | 50 % of 75 % |" in rows
+        "| `tf-lite @modern` | float32 | ✅ passed | 8,666 KB | 100 % | 1.00x | 0.46x | 98.4 % | 50 % of 75 % |" in rows
     )
     assert "<details><summary>4 findings</summary>" in lines
-    assert "- `m/tf-lite/int8@modern` tensors: max_abs 0.4 > 0.1 | at frame 3 and more (also text, size)" in lines
+    assert "- `m/tf-lite/int8@modern` tensors: max\\_abs 0.4 > 0.1 | at frame 3 and more (also text, size)" in lines
     assert lines[-1] == "> contract.toml:9 matches no case: it crashed once"
+
+
+def test_markdown_of_a_strangers_record_is_text(document: dict[str, Any]) -> None:
+    name = "<img src=x> ![a](https://x.org/a.png) @someone `b` _c_"
+    document["runs"][0]["models"]["m"]["weights"]["name"] = name
+    document["cases"]["m/tf-lite/int8@modern"]["checks"]["tensors"]["message"] = name
+    page = MarkdownIt().enable("table").render(markdown.render(document, [Change("c", name, name, name, "worse")]))
+    for tag in ("<img", "<a ", "<em>", "<code>b"):
+        assert tag not in page
+    assert "@someone" not in page
 
 
 def test_markdown_renders(document: dict[str, Any]) -> None:
