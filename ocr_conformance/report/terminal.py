@@ -86,7 +86,7 @@ def changes(found: Sequence[Change] | None, width: int) -> list[str]:
     console = Console(file=out, width=max(width, _LEAST_WIDTH), highlight=False, emoji=False, markup=False)
     drawn = Table(box=SIMPLE, pad_edge=False)
     for heading in ("case", "what", "before", "after", "which is"):
-        drawn.add_column(heading, overflow="fold")
+        drawn.add_column(heading, overflow="fold", no_wrap=heading == "case")
     for each in found:
         drawn.add_row(each.case, each.what, each.before, each.after, each.direction)
     console.print(drawn)
