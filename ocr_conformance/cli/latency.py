@@ -64,7 +64,7 @@ def _ceilings(registry: Registry, text: str, device: str) -> DeviceCeilings:
     """What the contract allows a case on a device.
 
     Raises:
-        UserError: there is no such case or device, or no ceiling for it.
+        UserError: there is no such case, toolchain or device, or no ceiling for it.
     """
     from ocr_conformance import toolchain
     from ocr_conformance.cases import MODES, Case
@@ -84,8 +84,10 @@ def _ceilings(registry: Registry, text: str, device: str) -> DeviceCeilings:
     chain = next((each for each in chains if each.name == case.toolchain), None)
     if case.toolchain in toolchain.HERE:
         chain = next(each for each in chains if each.is_here)
+    if chain is None:
+        raise near(case.toolchain, [*(each.name for each in chains), "here"], "toolchain", "--case")
     weights = contract.default_weights if description.kind != "pipeline" else ""
-    ceilings = contract.limits(case, chain.versions if chain else {}, device, weights=weights).device
+    ceilings = contract.limits(case, chain.versions, device, weights=weights).device
     assert ceilings is not None
     if ceilings.latency_ms is None and ceilings.memory_bytes is None:
         raise UserError(
