@@ -158,7 +158,7 @@ def size(text: str) -> int:
     units = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
     try:
         return int(_not_negative(text[:-2]) * units[text[-2:].upper()])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no size: expected a number and KB, MB or GB, e.g. 2GB") from None
 
 

@@ -52,6 +52,7 @@ from .conftest import Captured, assert_refused
         (["cache", "prune", "--keep=5"], ["'5' is no size", "2GB"]),
         (["cache", "prune", "--keep=-1GB"], ["'-1GB' is no size"]),
         (["cache", "prune", "--keep=nanGB"], ["'nanGB' is no size"]),
+        (["cache", "prune", "--keep=1e300GB"], ["'1e300GB' is no size"]),
         (["cache", "prune", "--unused=-1"], ["'-1' is no number of days"]),
         (["cache", "info", "--cache=nowhere"], ["nowhere", "there is no cache"]),
     ],
