@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocr_conformance.cli.options import Commands, add_json, add_model_paths, command, group, print_json, registry_of
+from ocr_conformance.cli.options import (
+    Commands,
+    add_json,
+    add_model_paths,
+    command,
+    group,
+    print_json,
+    registry_of,
+    status_of,
+)
 from ocr_conformance.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +33,7 @@ def add(commands: Commands) -> None:
         _import,
         summary="hold what TFLite's benchmark_model printed on a phone against the contract's ceilings",
         about="Several runs in one log are several measurements of one file.",
-        status="0 no ceiling is exceeded; 1 one is, or the figures cannot tell",
+        status="0 no ceiling is exceeded; 1 one is, or the figures cannot tell; 5 there is no figure for any ceiling",
     )
     taken.add_argument("file", metavar="FILE", help="the tool's output; - reads standard input")
     taken.add_argument(
@@ -50,7 +59,7 @@ def _import(options: argparse.Namespace) -> int:
             print(f"{name:8} {result.verdict:10} {result.message}")
             for line in result.details:
                 print(f"{'':19} {line}")
-    return int(any(result.verdict in ("failed", "undecided") for result in results.values()))
+    return status_of(results.values())
 
 
 def _read(file: str) -> bytes:

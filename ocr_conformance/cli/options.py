@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from ocr_conformance.cases import Case
     from ocr_conformance.conformance import Engine
     from ocr_conformance.registry import Registry
+    from ocr_conformance.results import CheckResult
 
 Command = Callable[[argparse.Namespace], int]
 """Runs a command; its exit status."""
+
+NOTHING_JUDGED = 5
+"""The exit status of a command that could judge nothing; pytest's where no test was collected."""
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `argparse.ArgumentParser.add_subparsers` returns; no generic class at run time."""
@@ -43,6 +47,16 @@ def print_json(data: Any) -> None:
     from ocr_conformance.report.record import finite
 
     print(json.dumps(finite(data), indent=2, allow_nan=False))
+
+
+def status_of(results: Iterable[CheckResult]) -> int:
+    """The exit status of what was judged: 1 where a result fails or is undecided, 5 where nothing was judged at all."""
+    from ocr_conformance.results import JUDGED
+
+    verdicts = {result.verdict for result in results}
+    if verdicts & {"failed", "undecided"}:
+        return 1
+    return 0 if verdicts & set(JUDGED) else NOTHING_JUDGED
 
 
 # --- options
