@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -225,11 +226,25 @@ def _register(path: Path, registry: Registry) -> None:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UserError(f"--hooks {path}: {type(error).__name__}: {error}") from error
+        raise UserError(f"--hooks {path}: {_line(error)}") from error
     hook = getattr(module, "pytest_ocr_register", None)
     if hook is None:
         raise UserError(f"--hooks {path}: it defines no pytest_ocr_register")
-    hook(config=None, registry=registry)
+    given = {"config": None, "registry": registry}
+    try:
+        taken = inspect.signature(hook).parameters  # as pluggy: a hook may take fewer arguments
+        hook(**{name: value for name, value in given.items() if name in taken})
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"--hooks {path}: pytest_ocr_register, called with config=None, fails: {_line(error)}"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    """An exception of somebody else's code, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def cache_folder(options: argparse.Namespace) -> Path:
