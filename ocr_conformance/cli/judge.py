@@ -147,7 +147,10 @@ def _read(options: argparse.Namespace) -> int:
                 alphabet=_alphabet(options.alphabet),
             )
         except Unread as error:
-            print(f"ocr-conformance: {options.file} as {options.model}: {error}", file=sys.stderr)
+            if options.json:
+                print_json({"file": str(options.file), "model": options.model, "error": str(error)})
+            else:
+                print(f"ocr-conformance: {options.file} as {options.model}: {error}", file=sys.stderr)
             return 1
     if options.json:
         found = [reading.to_json() for reading in readings]
