@@ -166,9 +166,7 @@ class KerasModel(SourceModel):
         fed = [inputs[spec.name] for spec in self.inputs()]
         given = self._kept.predict(fed[0] if len(fed) == 1 else fed, batch_size=16, verbose=0)
         outputs = self.outputs()
-        return {
-            spec.name: np.asarray(value) for spec, value in zip(outputs, in_order(outputs, given), strict=True)
-        }
+        return {spec.name: np.asarray(value) for spec, value in zip(outputs, in_order(outputs, given), strict=True)}
 
     def parameters(self) -> int:
         """Weight values, BatchNorm statistics included."""

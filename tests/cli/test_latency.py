@@ -101,7 +101,10 @@ def test_no_figure_for_the_only_ceiling(capsys: Captured, downstream: Path, tmp_
         (["LOG", *K20, "--case=keras-orc/tf-lite/int8@here"], ["did you mean keras-ocr"]),
         (["LOG", *K20, "--case=keras-ocr/tf-lite/int9@here"], ["--case int9", "did you mean int8"]),
         (["LOG", *K20, "--case=keras-ocr/litert-torch/int8@here"], ["--case litert-torch", "route of keras-ocr"]),
-        (["LOG", *K20, f"--case={CASE.replace('modern', 'modren')}"], ["--case modren", "toolchain", "did you mean mod"]),
+        (
+            ["LOG", *K20, f"--case={CASE.replace('modern', 'modren')}"],
+            ["--case modren", "you mean modern"],
+        ),
         (["LOG", *K20, "--device=redmi-k30-pro"], ["--device redmi-k30-pro", "did you mean redmi-k20-pro"]),
         (["LOG", *K20, "--case=keras-ocr/tf-lite/int8@here"], ["has no ceiling for keras-ocr/tf-lite/int8@here"]),
         (["LOG", *K20, "--case=captcha-ocr/tf-lite/int8@here"], ["--device redmi-k20-pro", "captcha-ocr"]),
