@@ -28,6 +28,7 @@ from ocr_conformance.metrics import CONFIDENCE
 from ocr_conformance.results import CheckResult, Value, Verdict, judge, tightest
 
 _NUMBER = r"([-+.\w]+)"
+_WHOLE = r"(\d{1,9})"
 _COUNT = re.compile(r"(?<!\(microseconds\): )(?<!\(bytes\): )\bcount=(\d+)(.*)")
 """Not those of the profiler, ``Timings (microseconds): count=50 ...``, which are of the sums over ops."""
 _SUMMARY = re.compile(
@@ -37,14 +38,16 @@ _SUMMARY = re.compile(
 _OLD_SUMMARY = re.compile(
     rf"Average inference timings in us: Warmup: {_NUMBER}, Init: {_NUMBER}, (?:Inference|no stats): {_NUMBER}"
 )
-_LITERT = re.compile(rf"Inference \(avg\):\s+{_NUMBER} ms \((\d+) runs\)")
+_LITERT = re.compile(rf"Inference \(avg\):\s+{_NUMBER} ms \({_WHOLE} runs\)")
 _LITERT_STD = re.compile(rf"Inference \(std\):\s+{_NUMBER}")
 _MEMORY = (
     re.compile(rf"(?:Memory footprint delta from the start of the tool|Peak memory footprint) \(MB\): init={_NUMBER} "
                rf"overall={_NUMBER}"),
     re.compile(rf"(Overall) footprint:\s+{_NUMBER} MB"),
 )  # fmt: skip
-_THREADS = re.compile(r"(?:Num threads ?|#threads used for CPU inference): \[(\d+)\]")
+_THREADS = re.compile(rf"(?:Num threads ?|#threads used for CPU inference): \[{_WHOLE}\]")
+_MOST = 1e15
+"""Microseconds of 30 years; floats below it hold whole numbers, and their squares are finite."""
 _GRAPH = re.compile(r"Graph: \[(.+)\]|Loading model from: (.+)")
 
 
@@ -109,7 +112,7 @@ def parse(text: str, where: str) -> list[Run]:
         if found := _GRAPH.search(line):
             begun["graph"] = found[1] or found[2]
         if found := _COUNT.search(line):
-            stats = _stats(int(found[1]), found[2])
+            stats = _stats(found[1], found[2])
         if found := _SUMMARY.search(line) or _OLD_SUMMARY.search(line):
             average = _number(found[found.lastindex or 0], where) / 1000
             runs.append(_with(Run(average, **begun), stats, average * 1e-5, where))
@@ -122,33 +125,50 @@ def parse(text: str, where: str) -> list[Run]:
             runs[-1] = replace(runs[-1], std_ms=_number(found[1], where) + 0.005)
         for pattern in _MEMORY:
             if (found := pattern.search(line)) and runs and runs[-1].overall_bytes is None:
-                size = round(_number(found[2], where) * 2**20)
-                # A platform that the tool cannot ask gives 0.
+                size = round(_number(found[2], where, -_MOST) * 2**20)
+                # A platform that the tool cannot ask gives 0; a difference may be negative.
                 runs[-1] = replace(runs[-1], overall_bytes=size if size > 0 else None)
     if not runs:
         raise UserError(
             f"{where}: no finished run of benchmark_model in it: expected a line `Inference timings in us: ...`, or "
             "`Inference (avg): ... ms (... runs)` of LiteRT's"
         )
-    if not all(math.isfinite(run.avg_ms) and run.avg_ms > 0 for run in runs):
+    if not all(run.avg_ms > 0 for run in runs):
         raise UserError(f"{where}: a run without an invoke (--dry_run?): run the tool again without it")
     return runs
 
 
-def _number(text: str, where: str) -> float:
+def _plausible(text: str, least: float = 0.0) -> float:
+    """A number that a phone may give.
+
+    Raises:
+        ValueError: it is none, not finite, below ``least``, or not below `_MOST`.
+    """
+    number = float(text)
+    if not least <= number < _MOST:
+        raise ValueError(text)
+    return number
+
+
+def _number(text: str, where: str, least: float = 0.0) -> float:
     try:
-        return float(text)
+        return _plausible(text, least)
     except ValueError:
-        raise UserError(f"{where}: {text!r} is no number: the log is damaged") from None
+        raise UserError(
+            f"{where}: {text!r} is no number that a phone gives: the log is damaged, or of a run without an invoke "
+            "(--dry_run?)"
+        ) from None
 
 
-def _stats(count: int, rest: str) -> tuple[int, float, float] | None:
-    """Count, mean and standard deviation in microseconds, of a ``count=`` line; ``None`` where it is cut."""
+def _stats(count: str, rest: str) -> tuple[int, float, float] | None:
+    """Count, mean and standard deviation in microseconds, of a ``count=`` line; ``None`` where it is cut or damaged."""
+    if re.fullmatch(_WHOLE, count) is None:
+        return None
     values = dict(re.findall(rf"(\w+)={_NUMBER}", rest))
     try:
-        if "(all same)" in rest or (count == 1 and "avg" not in values):
-            return count, float(values["curr"]), 0.0
-        return count, float(values["avg"]), float(values["std"])
+        if "(all same)" in rest or (int(count) == 1 and "avg" not in values):
+            return int(count), _plausible(values["curr"]), 0.0
+        return int(count), _plausible(values["avg"]), _plausible(values["std"])
     except (KeyError, ValueError):
         return None
 

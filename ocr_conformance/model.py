@@ -45,6 +45,25 @@ class Weights:
     sha256: str
 
 
+def in_order(outputs: list[TensorSpec], given: Any) -> list[Any]:
+    """What a network gives, in the order of ``outputs``: a dict's values by name, those of a list by place.
+
+    Raises:
+        ValueError: their names, or how many there are, are not what the model declares.
+    """
+    if isinstance(given, dict):
+        names = [spec.name for spec in outputs]
+        if given.keys() != set(names):
+            raise ValueError(
+                f"the model declares the outputs {', '.join(names)}, its network gives {', '.join(map(str, given))}"
+            )
+        return [given[name] for name in names]
+    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    if len(listed) != len(outputs):
+        raise ValueError(f"the model declares {len(outputs)} outputs, its network has {len(listed)}")
+    return listed
+
+
 class SourceModel(abc.ABC):
     """A source OCR network in its own framework, with its preprocessing and its decoding."""
 
@@ -128,20 +147,26 @@ class KerasModel(SourceModel):
     def keras_model(self, *, unroll: bool = False) -> Any:
         """The network to export: inputs and outputs as declared, any batch; ``unroll`` unrolls recurrent layers.
 
+        A dict of outputs is taken by the declared names, a list in their order.
+
         Rewrites that a converter needs are made here and described in the model's README; the ``saved-model`` hop
         compares their output with `predict`, so that a rewrite that changes the network is caught.
         """
 
     def predict(self, inputs: Tensors) -> Tensors:
-        """`keras_model` in batches of 16, kept for the next call. Where that rewrites anything, override this."""
+        """`keras_model` in batches of 16, kept for the next call. Where that rewrites anything, override this.
+
+        Raises:
+            ValueError: the network gives other outputs than `outputs` declares.
+        """
         import numpy as np
 
         if self._kept is None:
             self._kept = self.keras_model()
         fed = [inputs[spec.name] for spec in self.inputs()]
         given = self._kept.predict(fed[0] if len(fed) == 1 else fed, batch_size=16, verbose=0)
-        listed = list(given.values()) if isinstance(given, dict) else given if isinstance(given, list) else [given]
-        return {spec.name: np.asarray(value) for spec, value in zip(self.outputs(), listed, strict=True)}
+        outputs = self.outputs()
+        return {spec.name: np.asarray(value) for spec, value in zip(outputs, in_order(outputs, given), strict=True)}
 
     def parameters(self) -> int:
         """Weight values, BatchNorm statistics included."""

@@ -373,7 +373,7 @@ class Target:
         return {**asdict(self), "reasons": [asdict(reason) for reason in self.reasons]}
 
 
-Verdict = Callable[[Mapping[str, Any]], "tuple[str, str] | None"]
+Ruling = Callable[[Mapping[str, Any]], "tuple[str, str] | None"]
 """Of a use: what is wrong and the source of that rule, or ``None``."""
 
 
@@ -414,8 +414,8 @@ def _no_kernel(use: Mapping[str, Any]) -> tuple[str, str] | None:
     return ("a Select-TF (Flex) op" if use["kind"] == "flex" else "a custom op") + ", no builtin", "schema"
 
 
-def _delegable(known: Mapping[str, tuple[Rule, ...]], unknown: str, *every: Rule) -> Verdict:
-    def verdict(use: Mapping[str, Any]) -> tuple[str, str] | None:
+def _delegable(known: Mapping[str, tuple[Rule, ...]], unknown: str, *every: Rule) -> Ruling:
+    def ruling(use: Mapping[str, Any]) -> tuple[str, str] | None:
         if use["half"]:  # a half-precision weight on its way to float: delegates read it as a constant
             return None
         if use["kind"] != "builtin" or use["name"] not in known:
@@ -429,15 +429,15 @@ def _delegable(known: Mapping[str, tuple[Rule, ...]], unknown: str, *every: Rule
                 return wrong, rule.source
         return None
 
-    return verdict
+    return ruling
 
 
-def _by_rule(name: str, facts: Mapping[str, Any], verdict: Verdict) -> Target:
+def _by_rule(name: str, facts: Mapping[str, Any], ruling: Ruling) -> Target:
     counts: Counter[tuple[str, str, str]] = Counter()
     kinds: dict[str, bool | None] = {}
     taken: Counter[str] = Counter()
     for use in facts["uses"]:
-        found = verdict(use)
+        found = ruling(use)
         kinds[use["name"]] = bool(kinds.get(use["name"], True)) and found is None
         if found is None:
             taken.update(ops=use["count"], macs=use["macs"])
@@ -457,8 +457,8 @@ def _shares(taken: Mapping[str, int], total: Mapping[str, int]) -> dict[str, flo
     return {key: taken.get(key, 0) / whole for key, whole in total.items() if whole}
 
 
-def _delegate(name: str, facts: Mapping[str, Any], verdict: Verdict) -> Target:
-    target = _by_rule(name, facts, verdict)
+def _delegate(name: str, facts: Mapping[str, Any], ruling: Ruling) -> Target:
+    target = _by_rule(name, facts, ruling)
     shares = ", ".join(f"{share:.1%} of {key}" for key, share in target.shares.items())
     summary = f"would take {shares or 'nothing'}, by rule"
     return Target(name, target.runs, summary, target.reasons, target.shares, target.kinds)

@@ -130,6 +130,12 @@ def test_older_and_newer_tools() -> None:
         ("count=50 curr=190400(all same)", True),
         ("count=1 curr=190400", False),
         ("count=50 first=190500 curr=19", False),
+        ("count=50 curr=1 avg=190400 std=nan", False),
+        ("count=50 curr=1 avg=190400 std=inf", False),
+        ("count=50 curr=1 avg=190400 std=-2", False),
+        ("count=50 curr=1 avg=1e300 std=2", False),
+        (f"count={'9' * 400} curr=1 avg=190400 std=2", False),
+        (f"count={'9' * 5000} curr=1 avg=190400 std=2", False),
         ("", False),
     ],
 )
@@ -140,10 +146,16 @@ def test_without_a_spread_there_is_no_interval(stats: str, interval: bool) -> No
     run = one("\n".join(lines))
     assert run.avg_ms == 190.4
     assert (run.interval() is not None) == interval
+    assert "Infinity" not in held("\n".join(lines), latency_ms=100)["latency"].message
 
 
-def test_a_platform_without_memory_figures() -> None:
-    assert one(LOG.replace("init=20.25 overall=40.5", "init=0 overall=0")).overall_bytes is None
+def test_a_number_of_threads_that_is_none() -> None:
+    assert one(LOG.replace("[4]", f"[{'4' * 5000}]")).threads is None
+
+
+@pytest.mark.parametrize("overall", ["0", "-1.5"])
+def test_a_platform_without_memory_figures(overall: str) -> None:
+    assert one(LOG.replace("init=20.25 overall=40.5", f"init=0 overall={overall}")).overall_bytes is None
 
 
 def test_several_runs_and_one_that_was_killed() -> None:
@@ -163,6 +175,11 @@ def test_several_runs_and_one_that_was_killed() -> None:
         (LOG.replace("Inference (avg): 190400", "Inference (avg): nan").replace("count=", "c="), "without an invoke"),
         (LOG.replace("Inference (avg): 190400", "Inference (avg): 0").replace("count=", "c="), "without an invoke"),
         (LITERT.replace("(2112 runs)", "(50 runs)"), "lines are missing or cut"),
+        *(
+            (text.replace(known, number), f"'{number}' is no number that a phone gives")
+            for number in ("nan", "inf", "1e300", "9" * 400)
+            for text, known in ((LOG, "40.5"), (LITERT, "11.50"), (PYTHON, "3.21"), (PYTHON, "85.23"))
+        ),
     ],
 )
 def test_what_is_no_such_file(text: str, words: str) -> None:

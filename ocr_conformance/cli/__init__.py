@@ -20,6 +20,7 @@ exit status (as pytest's, where it has one):
   0    all is well
   1    a check failed or is undecided, a case did not convert, records conflict or became worse
   4    a mistake in arguments, files or contracts: one line on stderr
+  5    nothing was judged at all
   130  interrupted
 
 `ocr-conformance COMMAND --help` says what it means for a command; docs/cli.md has an example of each.

@@ -31,6 +31,7 @@ def add(commands: Commands) -> None:
         "--keep", type=size, metavar="SIZE", help="keep at most so much, e.g. 2GB; the longest unused goes"
     )
     prune.add_argument("--unused", type=days, metavar="DAYS", help="remove what was unused for so long")
+    add_json(prune)
     add_cache(prune)
 
 
@@ -63,5 +64,8 @@ def _cache_prune(options: argparse.Namespace) -> int:
     unused = None if options.unused is None else options.unused * 86400
     folder = existing_cache(options)
     count, freed = Cache(folder).prune(keep_bytes=options.keep, unused_seconds=unused) if folder else (0, 0)
-    print(f"removed {count} entries, {freed / 2**20:.1f} MB")
+    if options.json:
+        print_json({"cache": str(cache_folder(options)), "removed": count, "bytes": freed})
+    else:
+        print(f"removed {count} entries, {freed / 2**20:.1f} MB")
     return 0

@@ -18,6 +18,7 @@ from ocr_conformance.cli.options import (
     print_json,
     seed,
     share,
+    status_of,
     width,
 )
 from ocr_conformance.errors import UserError
@@ -47,7 +48,8 @@ def add(commands: Commands) -> None:
         "search",
         _search,
         summary="find the smallest picture that an artifact reads otherwise than its source",
-        status="0 few enough are read otherwise; 1 too many are, or more examples are needed to tell",
+        status="0 few enough are read otherwise; 1 too many are, or more examples are needed to tell; 5 nothing was "
+        "searched, the line says why",
     )
     add_case(search)
     search.add_argument("--examples", type=count, default=500, metavar="N", help="pictures of each kind (500)")
@@ -116,7 +118,7 @@ def _search(options: argparse.Namespace) -> int:
         print(f"{case}: {result.verdict}: {in_our_words(result.message)}")
         for line in result.details:
             print(f"  {line}")
-    return int(result.verdict in ("failed", "undecided"))
+    return status_of([result])
 
 
 def _repro(options: argparse.Namespace) -> int:

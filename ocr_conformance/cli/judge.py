@@ -18,6 +18,7 @@ from ocr_conformance.cli.options import (
     count,
     print_json,
     registry_of,
+    status_of,
     width,
 )
 from ocr_conformance.errors import UserError
@@ -44,7 +45,7 @@ def add(commands: Commands) -> None:
         _judge,
         summary="judge a .tflite file that somebody else made",
         about="The checks that need no source are put to it.",
-        status="0 every check passed; 1 one failed or is undecided",
+        status="0 no check failed; 1 one failed or is undecided; 5 nothing was judged",
     )
     _add_file(judge)
     judge.add_argument("--mode", help="the quantization mode that the file is said to have")
@@ -112,7 +113,7 @@ def _judge(options: argparse.Namespace) -> int:
             print(f"{name:14} {result.verdict:12} {result.message}")
             for line in result.details:
                 print(f"{'':28}{line}")
-    return int(any(result.verdict in ("failed", "undecided") for result in results.values()))
+    return status_of(results.values())
 
 
 def _alphabet(text: str | None) -> str | None:
@@ -146,7 +147,10 @@ def _read(options: argparse.Namespace) -> int:
                 alphabet=_alphabet(options.alphabet),
             )
         except Unread as error:
-            print(f"ocr-conformance: {options.file} as {options.model}: {error}", file=sys.stderr)
+            if options.json:
+                print_json({"file": str(options.file), "model": options.model, "error": str(error)})
+            else:
+                print(f"ocr-conformance: {options.file} as {options.model}: {error}", file=sys.stderr)
             return 1
     if options.json:
         found = [reading.to_json() for reading in readings]

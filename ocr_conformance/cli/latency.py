@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocr_conformance.cli.options import Commands, add_json, add_model_paths, command, group, print_json, registry_of
+from ocr_conformance.cli.options import (
+    Commands,
+    add_json,
+    add_model_paths,
+    command,
+    group,
+    print_json,
+    registry_of,
+    status_of,
+)
 from ocr_conformance.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +33,7 @@ def add(commands: Commands) -> None:
         _import,
         summary="hold what TFLite's benchmark_model printed on a phone against the contract's ceilings",
         about="Several runs in one log are several measurements of one file.",
-        status="0 no ceiling is exceeded; 1 one is, or the figures cannot tell",
+        status="0 no ceiling is exceeded; 1 one is, or the figures cannot tell; 5 there is no figure for any ceiling",
     )
     taken.add_argument("file", metavar="FILE", help="the tool's output; - reads standard input")
     taken.add_argument(
@@ -50,7 +59,7 @@ def _import(options: argparse.Namespace) -> int:
             print(f"{name:8} {result.verdict:10} {result.message}")
             for line in result.details:
                 print(f"{'':19} {line}")
-    return int(any(result.verdict in ("failed", "undecided") for result in results.values()))
+    return status_of(results.values())
 
 
 def _read(file: str) -> bytes:
@@ -64,7 +73,7 @@ def _ceilings(registry: Registry, text: str, device: str) -> DeviceCeilings:
     """What the contract allows a case on a device.
 
     Raises:
-        UserError: there is no such case or device, or no ceiling for it.
+        UserError: there is no such case, toolchain or device, or no ceiling for it.
     """
     from ocr_conformance import toolchain
     from ocr_conformance.cases import MODES, Case
@@ -84,8 +93,10 @@ def _ceilings(registry: Registry, text: str, device: str) -> DeviceCeilings:
     chain = next((each for each in chains if each.name == case.toolchain), None)
     if case.toolchain in toolchain.HERE:
         chain = next(each for each in chains if each.is_here)
+    if chain is None:
+        raise near(case.toolchain, [*(each.name for each in chains), "here"], "toolchain", "--case")
     weights = contract.default_weights if description.kind != "pipeline" else ""
-    ceilings = contract.limits(case, chain.versions if chain else {}, device, weights=weights).device
+    ceilings = contract.limits(case, chain.versions, device, weights=weights).device
     assert ceilings is not None
     if ceilings.latency_ms is None and ceilings.memory_bytes is None:
         raise UserError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     from ocr_conformance.cases import Case
     from ocr_conformance.conformance import Engine
     from ocr_conformance.registry import Registry
+    from ocr_conformance.results import CheckResult
 
 Command = Callable[[argparse.Namespace], int]
 """Runs a command; its exit status."""
+
+NOTHING_JUDGED = 5
+"""The exit status of a command that could judge nothing; pytest's where no test was collected."""
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What `argparse.ArgumentParser.add_subparsers` returns; no generic class at run time."""
@@ -43,6 +48,16 @@ def print_json(data: Any) -> None:
     from ocr_conformance.report.record import finite
 
     print(json.dumps(finite(data), indent=2, allow_nan=False))
+
+
+def status_of(results: Iterable[CheckResult]) -> int:
+    """The exit status of what was judged: 1 where a result fails or is undecided, 5 where nothing was judged at all."""
+    from ocr_conformance.results import JUDGED
+
+    verdicts = {result.verdict for result in results}
+    if verdicts & {"failed", "undecided"}:
+        return 1
+    return 0 if verdicts & set(JUDGED) else NOTHING_JUDGED
 
 
 # --- options
@@ -158,7 +173,7 @@ def size(text: str) -> int:
     units = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
     try:
         return int(_not_negative(text[:-2]) * units[text[-2:].upper()])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no size: expected a number and KB, MB or GB, e.g. 2GB") from None
 
 
@@ -211,11 +226,25 @@ def _register(path: Path, registry: Registry) -> None:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UserError(f"--hooks {path}: {type(error).__name__}: {error}") from error
+        raise UserError(f"--hooks {path}: {_line(error)}") from error
     hook = getattr(module, "pytest_ocr_register", None)
     if hook is None:
         raise UserError(f"--hooks {path}: it defines no pytest_ocr_register")
-    hook(config=None, registry=registry)
+    given = {"config": None, "registry": registry}
+    try:
+        taken = inspect.signature(hook).parameters  # as pluggy: a hook may take fewer arguments
+        hook(**{name: value for name, value in given.items() if name in taken})
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"--hooks {path}: pytest_ocr_register, called with config=None, fails: {_line(error)}"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    """An exception of somebody else's code, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def cache_folder(options: argparse.Namespace) -> Path:

@@ -159,7 +159,7 @@ def write(explanation: Explanation, path: Path) -> None:
     """Write the whole table; the suffix picks the format: ``.json``, ``.csv``, and ``.png`` or ``.svg`` for a plot.
 
     Raises:
-        UserError: another suffix, or the file cannot be written; for a plot matplotlib is not installed.
+        UserError: another suffix, the file cannot be written, or there is nothing to plot.
     """
     check_suffix(path)
     try:
@@ -185,10 +185,8 @@ def _plot(explanation: Explanation, path: Path) -> None:
     """SQNR over depth: what is passed on, and what is made in each op."""
     if explanation.method == "nodes":
         raise UserError(f"--output {path}: nodes are found or not, there is no SQNR to plot; write .json or .csv")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError(f"--output {path}: a plot needs matplotlib: `pip install matplotlib`") from None
+    from matplotlib.figure import Figure
+
     rows = [row for row in explanation.rows if row["compared"]]
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()

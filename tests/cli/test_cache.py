@@ -53,6 +53,14 @@ def test_cache_prune(capsys: Captured, filled: Path, option: str, left: list[str
     assert [entry.title.split()[1] for entry in Cache(filled).entries()] == left
 
 
+def test_cache_prune_as_json(capsys: Captured, filled: Path) -> None:
+    before = run_json(capsys, "cache", "info", "--cache", filled)
+    found = run_json(capsys, "cache", "prune", "--unused=2.5", "--cache", filled)
+    after = run_json(capsys, "cache", "info", "--cache", filled)
+    assert (found["cache"], found["removed"]) == (str(filled), 1)
+    assert found["bytes"] == before["bytes"] - after["bytes"] > 2**20
+
+
 def test_prune_touches_no_folder_that_is_no_cache(capsys: Captured, tmp_path: Path) -> None:
     thesis = tmp_path / "tmp" / "thesis"
     thesis.mkdir(parents=True)

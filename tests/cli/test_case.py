@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .conftest import Captured, assert_refused, own, run
+import pytest
+
+from .conftest import Captured, assert_refused, own, run, run_json
 
 
 def test_search(capsys: Captured, downstream: Path, tmp_path: Path) -> None:
@@ -20,3 +22,11 @@ def test_search(capsys: Captured, downstream: Path, tmp_path: Path) -> None:
     assert (found["result"]["check"], found["result"]["data"]["samples"]) == ("search", 60)
     picture.with_suffix(".json").write_text("[]")
     assert_refused(capsys, ["search", *asked, "--replay"], "--replay: ", "is no counterexample")
+
+
+def test_a_search_that_could_not_be_made(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))  # no toolchain of whoever runs this
+    asked = ["search", "keras-ocr/tf-lite/float32@tf215", "--cache", tmp_path / "c"]
+    assert run(*asked) == 5
+    assert ": skipped: toolchain tf215 is not created here" in capsys.readouterr().out
+    assert run_json(capsys, *asked, status=5)["result"]["verdict"] == "skipped"

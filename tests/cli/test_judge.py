@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from ocr_conformance.cli.options import status_of
 from ocr_conformance.conformance import Engine, Settings
 from ocr_conformance.errors import UserError
 from ocr_conformance.foreign import judge_file
 from ocr_conformance.registry import Format, Registry
+from ocr_conformance.results import CheckResult, Verdict
 
 from .conftest import Captured, run
 
@@ -89,3 +91,18 @@ def test_results_as_json(
     found = json.loads(capsys.readouterr().out)
     assert found["results"]["conversion"]["verdict"] == "failed"
     assert found["case"].startswith("reader/file/unknown@")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status"),
+    [
+        (("passed", "skipped"), 0),
+        (("unsupported", "not-run"), 0),
+        (("passed", "failed"), 1),
+        (("undecided", "skipped"), 1),
+        (("skipped", "not-run"), 5),
+        ((), 5),
+    ],
+)
+def test_nothing_judged_is_no_success(verdicts: tuple[Verdict, ...], status: int) -> None:
+    assert status_of(CheckResult("size", verdict, "") for verdict in verdicts) == status

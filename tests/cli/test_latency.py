@@ -80,6 +80,16 @@ def test_a_toy_with_a_ceiling_of_latency_only(capsys: Captured, downstream: Path
     }
 
 
+def test_no_figure_for_the_only_ceiling(capsys: Captured, downstream: Path, tmp_path: Path) -> None:
+    contract = downstream / "models" / "reader" / "contract.toml"
+    contract.write_text(contract.read_text() + "\n[device.watch]\n[[device.watch.ceiling]]\nmemory_bytes = 5\n")
+    file = tmp_path / "bench.txt"
+    file.write_text(log_of(3, memory=0))
+    asked = [*own(downstream), "--case=reader/pack/int8@here", "--device=watch"]
+    found = run_json(capsys, "latency", "import", file, *asked, status=5)
+    assert {result["verdict"] for result in found["results"].values()} == {"skipped"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -91,6 +101,10 @@ def test_a_toy_with_a_ceiling_of_latency_only(capsys: Captured, downstream: Path
         (["LOG", *K20, "--case=keras-orc/tf-lite/int8@here"], ["did you mean keras-ocr"]),
         (["LOG", *K20, "--case=keras-ocr/tf-lite/int9@here"], ["--case int9", "did you mean int8"]),
         (["LOG", *K20, "--case=keras-ocr/litert-torch/int8@here"], ["--case litert-torch", "route of keras-ocr"]),
+        (
+            ["LOG", *K20, f"--case={CASE.replace('modern', 'modren')}"],
+            ["--case modren", "you mean modern"],
+        ),
         (["LOG", *K20, "--device=redmi-k30-pro"], ["--device redmi-k30-pro", "did you mean redmi-k20-pro"]),
         (["LOG", *K20, "--case=keras-ocr/tf-lite/int8@here"], ["has no ceiling for keras-ocr/tf-lite/int8@here"]),
         (["LOG", *K20, "--case=captcha-ocr/tf-lite/int8@here"], ["--device redmi-k20-pro", "captcha-ocr"]),

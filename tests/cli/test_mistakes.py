@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Captured, assert_refused
+from .conftest import Captured, assert_refused, run
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,7 @@ from .conftest import Captured, assert_refused
         (["cache", "prune", "--keep=5"], ["'5' is no size", "2GB"]),
         (["cache", "prune", "--keep=-1GB"], ["'-1GB' is no size"]),
         (["cache", "prune", "--keep=nanGB"], ["'nanGB' is no size"]),
+        (["cache", "prune", "--keep=1e300GB"], ["'1e300GB' is no size"]),
         (["cache", "prune", "--unused=-1"], ["'-1' is no number of days"]),
         (["cache", "info", "--cache=nowhere"], ["nowhere", "there is no cache"]),
     ],
@@ -70,3 +71,37 @@ def test_an_alphabet_file_that_is_none(capsys: Captured, junk: Path, text: str) 
     path = junk.with_name("alphabet.json")
     path.write_text(text)
     assert_refused(capsys, ["judge", junk, "--model=captcha-ocr", f"--alphabet={path}"], "alphabet.json")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("1 / 0", ["ZeroDivisionError: division by zero"]),
+        ("x = 1", ["it defines no pytest_ocr_register"]),
+        ("pytest_ocr_register = 1", ["pytest_ocr_register", "TypeError"]),
+        (
+            "def pytest_ocr_register(config, registry): config.getini('x')",
+            ["config=None", "AttributeError"],
+        ),
+        ("def pytest_ocr_register(registry): raise OSError('two\\nlines')", ["OSError: two lines"]),
+        ("def pytest_ocr_register(registry): registry.add_models('nowhere')", ["AttributeError: 'str'"]),
+        (
+            "from ocr_conformance.errors import UserError\n"
+            "def pytest_ocr_register(registry): raise UserError('the drive is not mounted')",
+            ["ocr-conformance: the drive is not mounted"],
+        ),
+    ],
+)
+def test_hooks_that_fail(capsys: Captured, tmp_path: Path, code: str, words: list[str]) -> None:
+    file = tmp_path / "hooks.py"
+    file.write_text(code)
+    assert_refused(capsys, ["list", f"--hooks={file}"], *words, *([] if "UserError" in code else [f"--hooks {file}: "]))
+
+
+@pytest.mark.parametrize("arguments", ["registry", "registry, config", "", "registry, *, more=1"])
+def test_a_hook_takes_what_it_likes(capsys: Captured, tmp_path: Path, arguments: str) -> None:
+    """As pluggy has it: any of the arguments, by name."""
+    file = tmp_path / "hooks.py"
+    file.write_text(f"def pytest_ocr_register({arguments}):\n    print('called')")
+    assert run("list", f"--hooks={file}") == 0
+    assert capsys.readouterr().out.startswith("called\n")

@@ -81,6 +81,10 @@ def test_a_file_that_does_not_run_is_no_mistake_of_the_user(
     assert printed.out == ""
     assert printed.err.count("\n") == 1
     assert "does not bear the identifier TFL3" in printed.err
+    found = run_json(capsys, "read", junk, image, "--model=reader", *places, status=1)
+    assert (found["file"], found["model"]) == (str(junk), "reader")
+    assert "does not bear the identifier TFL3" in found["error"]
+    assert found.keys() == {"file", "model", "error"}
 
 
 @pytest.fixture

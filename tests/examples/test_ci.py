@@ -129,6 +129,19 @@ def test_the_key_of_evidence_is_made_by_the_workflow(tmp_path: Path) -> None:
     assert locks["tf215"].sha256[:12] not in found
 
 
+def test_evidence_is_saved_by_every_run_and_found_by_the_next() -> None:
+    """A key of actions/cache is never written again: one that two runs share would keep only what the first has."""
+    steps = read(KIT / "conformance.yml")["jobs"]["judge"]["steps"]
+    by_use = {each["uses"]: each["with"] for each in steps if each.get("with", {}).get("path") == "evidence"}
+    fetched, kept = by_use["actions/cache/restore@v4"], by_use["actions/cache/save@v4"]
+    same, *of_this_run = kept["key"].partition("-${{ github.run_id }}-${{ github.run_attempt }}")
+    assert of_this_run == ["-${{ github.run_id }}-${{ github.run_attempt }}", ""]
+    assert fetched["key"] == kept["key"]
+    prefix = "${{ steps.evidence.outputs.prefix }}"
+    assert fetched["restore-keys"].splitlines() == [f"{same}-", prefix]  # the same files first, then any
+    assert same == prefix + "${{ hashFiles('ocr_models/**') }}"
+
+
 def test_the_tox_ini_works_for_a_stranger(tmp_path: Path) -> None:
     """Its cheap environment for real: our package is built and installed, the stranger's contracts are read."""
     repository = shutil.copytree(THIRD_PARTY, tmp_path / "repository")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import math
 from dataclasses import replace
@@ -126,7 +125,6 @@ def test_json_and_csv_hold_every_row(tmp_path: Path) -> None:
     assert "softmax,softmax.int,decoder/cell" in (tmp_path / "nodes.csv").read_text()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="a plot needs matplotlib")
 def test_a_plot(tmp_path: Path) -> None:
     views.write(FOUND, tmp_path / "depth.svg")
     assert (tmp_path / "depth.svg").read_text().count("<path") > 10
