@@ -1105,14 +1105,14 @@ class Engine:
 
     def made(self, case: Case) -> dict[str, Any]:
         """What was made of a case that was judged, as a record has it: hops, files, how a failure came about."""
-        plan = self.plan(case)
-        if plan.skip:
-            return {}
         found: dict[str, Any] = {"hops": [], "artifacts": []}
         try:
-            hops = self.evidence(case, frozenset()).hops
+            plan = self.plan(case)
+            hops = () if plan.skip else self.evidence(case, frozenset()).hops
         except UserError:  # has been said by each check
-            return {}
+            return found
+        if plan.skip:
+            return found
         for hop in hops:
             known = {name: getattr(hop.outcome, name) for name in _HOP_COSTS}
             found["hops"].append({"name": hop.name, **known})

@@ -629,7 +629,7 @@ class Conformance:
         from ocr_conformance.report import record
 
         worker: dict[str, Any] = getattr(self.config, "workerinput", {})
-        chain = self.engine.plan(case).chain
+        chain = next(chain for chain in self.engine.chains if chain.name == case.toolchain)
         return {
             "worker": worker.get("workerid", ""),
             "jobs_run": self.engine.executed,
