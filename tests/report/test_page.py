@@ -58,7 +58,7 @@ def full(document: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     cases[INT8]["checks"]["size"]["values"] = result("size", "failed", bytes=2e6)["values"]
     cases[INT8]["checks"]["text"]["values"] = result("text", "failed", agreement=0.2)["values"]
     claim = {
-        "where": "contract.toml:7",
+        "where": "/a_long_folder_" + 80 * "x",
         "claimed": "signal at convert",
         "why": "it crashes",
         "issue": "https://x.org/1",
@@ -102,7 +102,7 @@ def test_what_stands_in_it(full: dict[str, Any]) -> None:
         "contract.toml:9 matches no case", "m: no mode beyond float32 passed", "tensorflow 2.21.0",
         "saved-model", "1.2 s", "0 ok", "CONV_2D (2 times): its rule", "✗ no", "? not measured",
         "why: the first error is made in op 2, MUL of stn",
-        "it crashes (claimed: signal at convert; contract.toml:7)", "counterexample: source &#39;ab&#39;",
+        "it crashes (claimed: signal at convert; /a_long_folder", "counterexample: source &#39;ab&#39;",
         "artifact &#39;&lt;b&gt;&#39;", "SQNR over depth", "Size</figcaption>", "Latency</figcaption>",
         "Memory</figcaption>", "Accuracy</figcaption>", "Agreement with the source against size</figcaption>",
         "gone.png",
@@ -162,6 +162,9 @@ def test_in_a_browser(browser: Any, full: dict[str, Any], tmp_path: Path, width:
     assert rows.nth(0).get_attribute("data-case") == F32
     assert rows.nth(1).get_attribute("data-case") == INT8
 
+    linked = browser.new_page(viewport={"width": width, "height": 900})
+    linked.goto(f"{path.as_uri()}#m/unrolled/int16x8@modern")
+    assert linked.evaluate("document.documentElement.scrollWidth") <= width  # of a case that is open, too
     linked = browser.new_page(viewport={"width": width, "height": 900})
     linked.on("console", lambda message: said.append(message.text))
     linked.goto(f"{path.as_uri()}#{F32}")
