@@ -197,6 +197,11 @@ class Cache:
         self.discard(key)
         return None
 
+    def file(self, key: str, name: str) -> dict[str, Any] | None:
+        """``size`` and ``sha256`` of a file of an entry, as `store` noted them; ``None``: there is none."""
+        entry = self._entry(key)
+        return None if entry is None else entry["files"].get(name)
+
     @staticmethod
     def _whole(path: Path, known: dict[str, Any], *, thorough: bool) -> bool:
         """Size always; the hash of small files and of arrays, which checks read, and of all when ``thorough``."""

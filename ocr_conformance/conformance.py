@@ -140,12 +140,6 @@ _HOP_COSTS = ("kind", "stage", "message", "seconds", "cpu_seconds", "peak_bytes"
 
 
 @functools.cache
-def _file_facts(path: Path) -> tuple[str, int]:
-    """Hash and bytes of a file of the cache, where files do not change."""
-    return weights.file_sha256(path), path.stat().st_size
-
-
-@functools.cache
 def _code_sha256(files: tuple[tuple[str, Path], ...]) -> str:
     return tree_sha256(files)
 
@@ -1118,11 +1112,10 @@ class Engine:
             found["hops"].append({"name": hop.name, **known})
         for engine, part in plan.parts or ((self, plan),):
             artifact = engine.scheduler.outcome(part.artifact)
-            path = artifact.folder / part.product if artifact is not None and artifact.folder is not None else None
-            if path is not None and path.is_file():
-                sha256, size = _file_facts(path)
+            file = engine.cache.file(part.artifact.key, part.product) if artifact is not None and artifact.ok else None
+            if file is not None:
                 named = {"model": part.source.model_id, "file": part.product}
-                found["artifacts"].append({**named, "sha256": sha256, "bytes": size})
+                found["artifacts"].append({**named, "sha256": file["sha256"], "bytes": file["size"]})
         if case in self._explanations:
             found["explanation"] = self._explanations[case]
         return found

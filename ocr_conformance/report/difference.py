@@ -41,6 +41,9 @@ class Change:
         return dataclasses.asdict(self)
 
 
+COLUMNS = ("case", "what", "before", "after", "which is")
+"""Headings of a table of changes."""
+
 _Amount = tuple[str, str, str, Callable[[float], str], bool]
 _AMOUNTS: tuple[_Amount, ...] = (
     # check, value, what a reader calls it, how it is shown, whether more is better
@@ -148,12 +151,15 @@ def _nowhere(case: str) -> str:
 
 
 def _inputs(case: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    """What numbers hang on: where it differs, so may they."""
     model = Case.parse(case).model_id
-    for name in ("weights", "images", "calibration"):
-        if old[name]["sha256"] != new[name]["sha256"]:
-            before, after = (f"{each[name]['name']} ({each[name]['sha256'][:12]})" for each in (old, new))
-            yield Change(model, name, before, after, "changed")
+    for name in other_inputs(old, new):
+        before, after = (f"{each[name]['name']} ({each[name]['sha256'][:12]})" for each in (old, new))
+        yield Change(model, name, before, after, "changed")
+
+
+def other_inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What of a model's inputs differs, of those that numbers hang on: where they do, so may the numbers."""
+    return [name for name in ("weights", "images", "calibration") if old[name]["sha256"] != new[name]["sha256"]]
 
 
 def _of_case(case: str, old: Mapping[str, Any], new: Mapping[str, Any], *, same_inputs: bool) -> Iterator[Change]:

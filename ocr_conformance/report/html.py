@@ -10,12 +10,12 @@ from typing import Any
 
 from ocr_conformance.cases import MODES, Case
 from ocr_conformance.report import plots, record, table
-from ocr_conformance.report.difference import Change
+from ocr_conformance.report.difference import COLUMNS, Change
 from ocr_conformance.results import VERDICTS
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
-MARKS = {"passed": "✓", "failed": "✗", "undecided": "?", "unsupported": "⊘", "skipped": "↷", "not-run": "·"}
+_MARKS = {"passed": "✓", "failed": "✗", "undecided": "?", "unsupported": "⊘", "skipped": "↷", "not-run": "·"}
 """A verdict's sign: colour is never the only mark."""
 
 _MEANINGS = {
@@ -47,7 +47,13 @@ def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(
-        size=_size, seconds=_seconds, number=_number, day=_day, short=_short, takes=_takes, decided=table.decided
+        size=table.kilobytes,
+        seconds=_seconds,
+        number=_number,
+        day=_day,
+        short=_short,
+        takes=_takes,
+        decided=table.decided,
     )
     inlined = {name: Markup((_TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "script.js")}
     counted = record.counts(document)
@@ -58,7 +64,8 @@ def render(document: Mapping[str, Any], changes: Sequence[Change] | None = None,
         warnings=table.warnings(document),
         without_passed_mode=table.without_passed_mode(document),
         changes=changes,
-        marks=MARKS,
+        change_columns=COLUMNS,
+        marks=_MARKS,
         meanings=_MEANINGS,
         modes=MODES,
         columns=_COLUMNS,
@@ -195,10 +202,6 @@ def _data_uri(content: bytes, kind: str) -> str:
 
 def _first(values: Sequence[float]) -> float | None:
     return values[0] if values else None
-
-
-def _size(count: float) -> str:
-    return table.kilobytes(count)
 
 
 def _seconds(count: float) -> str:

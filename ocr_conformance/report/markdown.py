@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ocr_conformance.report import record, table
-from ocr_conformance.report.difference import Change
+from ocr_conformance.report.difference import COLUMNS, Change
 
 _MARK = {"passed": "✅", "failed": "❌", "undecided": "❔", "unsupported": "🚫", "skipped": "⏭️", "not-run": "·"}
 _DIRECTION = {"worse": "❌ worse", "better": "✅ better", "changed": "changed"}
@@ -55,7 +55,7 @@ def _changes(changes: Sequence[Change]) -> list[str]:
     rows = (
         [*map(_cell, (each.case, each.what, each.before, each.after)), _DIRECTION[each.direction]] for each in changes
     )
-    return _table(("case", "what", "before", "after", "which is"), rows)
+    return _table(COLUMNS, rows)
 
 
 def _rows(cases: list[tuple[str, dict[str, Any]]]) -> Iterable[list[str]]:

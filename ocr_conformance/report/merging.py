@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ocr_conformance.checks import CHECKS
-from ocr_conformance.report.difference import same_case
+from ocr_conformance.report.difference import other_inputs, same_case
 from ocr_conformance.report.record import verdict
 from ocr_conformance.report.schema import SCHEMA
 from ocr_conformance.results import JUDGED
@@ -72,9 +72,5 @@ def _differs(
     """What two runs do not agree on of a case, in words."""
     model = case.partition("/")[0]
     known, other = (runs[each["run"]]["models"][model] for each in (there, ours))
-    found = [
-        f"{name} {known[name]['name']} / {other[name]['name']}"
-        for name in ("weights", "images", "calibration")
-        if known[name]["sha256"] != other[name]["sha256"]
-    ]
+    found = [f"{name} {known[name]['name']} / {other[name]['name']}" for name in other_inputs(known, other)]
     return found + same_case(case, there, ours)

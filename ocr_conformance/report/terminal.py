@@ -78,6 +78,8 @@ def changes(found: Sequence[Change] | None, width: int) -> list[str]:
     from rich.console import Console
     from rich.table import Table
 
+    from ocr_conformance.report.difference import COLUMNS
+
     if found is None:
         return []
     if not found:
@@ -85,7 +87,7 @@ def changes(found: Sequence[Change] | None, width: int) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=max(width, _LEAST_WIDTH), highlight=False, emoji=False, markup=False)
     drawn = Table(box=SIMPLE, pad_edge=False)
-    for heading in ("case", "what", "before", "after", "which is"):
+    for heading in COLUMNS:
         drawn.add_column(heading, overflow="fold", no_wrap=heading == "case")
     for each in found:
         drawn.add_row(each.case, each.what, each.before, each.after, each.direction)
