@@ -29,6 +29,19 @@ if importlib.util.find_spec("hypothesis") is not None:
 CHECKOUT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--whole`: what CI has no time for."""
+    parser.addoption(
+        "--whole", action="store_true", help="tests/defects and tests/faults at full length, not in CI's short form"
+    )
+
+
+@pytest.fixture(scope="session")
+def whole(pytestconfig: pytest.Config) -> bool:
+    """Whether suites that have a short and a whole form are to run at full length."""
+    return bool(pytestconfig.getoption("whole"))
+
+
 @pytest.fixture
 def shared() -> Callable[[str], Path]:
     """A file or folder of ``../shared/data``, which is no part of the project.
