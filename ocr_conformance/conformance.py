@@ -925,6 +925,7 @@ class Engine:
             images=source.images.files,
             truth=source.images.words,
             weights_name=f"{source.weights.name} ({source.weights.sha256[:12]})",
+            own_images=self.settings.images is None and self.settings.samples >= Settings.samples,
             no_micro=plan.no_micro,
         )
         outcome = self.scheduler.outcome

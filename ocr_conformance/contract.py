@@ -203,6 +203,9 @@ class AccuracyLimits(_Table):
     source: Share | None = None
     """The source must read at least this share, else the comparison says nothing and is skipped (a setting). Of scenes
     it is the source's harmonic mean of precision and recall."""
+    reached: Share | None = None
+    """At least, of what ``source`` is measured by, on the model's own images: a decoding, an alphabet or a preprocessing
+    that is wrong is so for source and artifact alike, and only the ground truth shows it."""
 
 
 class EffectLimits(_Table):
@@ -225,6 +228,9 @@ class PreprocessingLimits(_Table):
 
     max_abs: NonNegative | None = None
     """At most: largest absolute difference, in units of the input's declared range."""
+    mean_abs: NonNegative | None = None
+    """At most: mean absolute difference over an image, in the same units. Rounding moves some values by a grey level;
+    a scale or a mean that is off by one moves all of them."""
     clipped: Share | None = None
     """At most: share of input values outside the range that an integer input can represent."""
 

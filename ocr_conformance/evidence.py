@@ -109,6 +109,8 @@ class Evidence:
     truth: tuple[tuple[Word, ...] | None, ...] = ()
     """The words of each scene; ``None`` where they are not known. Empty of a recognizer."""
     weights_name: str = ""
+    own_images: bool = False
+    """Whether the samples are the model's own, and not fewer than a run takes unasked."""
     inputs: Outcome | None = None
     source: Outcome | None = None
     hops: tuple[Hop, ...] = ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(evidence: Evidence, limits: Limits) -> CheckResult:
-    """Largest difference per image, in units of the input's declared range (else of the source's largest magnitude).
+    """Largest and mean difference per image, in units of the input's declared range (else the source's largest magnitude).
 
     Where the file's input is integer, what is compared is what the interpreter gets: both after quantization, with the
     share of the app's values that the input type cannot represent.
@@ -32,6 +32,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         message = f"the source feeds {', '.join(sorted(fed))}, the app's recipe {', '.join(sorted(phone))}"
         return CheckResult("preprocessing", "failed", message)
     per_image: Array | None = None
+    means: Array | None = None
     clipped = elements = 0
     quantized = False
     for name, reference in fed.items():
@@ -50,11 +51,16 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
             elements += given.size
             clipped += _clipped(given, tensor)
             wanted, given = _as_fed(wanted, tensor), _as_fed(given, tensor)
-        gap = np.abs(given - wanted).reshape(len(wanted), -1).max(axis=1) / unit
+        gaps = np.abs(given - wanted).reshape(len(wanted), -1) / unit
+        gap, mean = gaps.max(axis=1), gaps.mean(axis=1)
         per_image = gap if per_image is None else np.maximum(per_image, gap)
-    assert per_image is not None
+        means = mean if means is None else np.maximum(means, mean)
+    assert per_image is not None and means is not None
     worst = int(per_image.argmax())
-    values = [Value("max_abs", float(per_image[worst]), limits.preprocessing.max_abs)]
+    values = [
+        Value("max_abs", float(per_image[worst]), limits.preprocessing.max_abs),
+        Value("mean_abs", float(means.max()), limits.preprocessing.mean_abs),
+    ]
     summary = f"the app's recipe feeds the same as the source for all {len(per_image)} images"
     if per_image[worst] > 0:
         name = _words.sample(evidence.images, worst)

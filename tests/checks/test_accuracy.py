@@ -292,3 +292,19 @@ def test_the_order_of_the_boxes_changes_nothing(
     assert mixed == result
     found = values(result)
     assert found["drop"] == pytest.approx(found["source_recall"] - found["recall"])
+
+
+@pytest.mark.parametrize(
+    ("own", "right", "verdict"),
+    [(True, 10, "failed"), (True, 94, "failed"), (True, 95, "passed"), (False, 90, "passed")],
+)
+def test_a_source_worse_than_promised_on_its_own_images_fails(
+    reading: MakeEvidence, own: bool, right: int, verdict: str
+) -> None:
+    readings = [label if index < right else "?" for index, label in enumerate(LABELS)]
+    evidence = replace(reading(OUTPUTS, OUTPUTS, texts=(readings, readings), labels=LABELS), own_images=own)
+    result = check(evidence, Limits(accuracy=AccuracyLimits(drop=0.05, source=0.2, reached=0.95)))
+    assert result.verdict == verdict, result.message
+    if verdict == "failed":
+        assert f"the source itself reads {right} of 100 labels right" in result.message
+        assert f"reached = {right / 100:g})" in result.message
