@@ -20,8 +20,8 @@ NO_TRUTH = "none of the images has a ground truth (STEM.json or gt_STEM.txt besi
 def check(evidence: Evidence, limits: Limits) -> CheckResult:
     """Judge the drop of accuracy by its confidence interval: all of it within the limit passes, none of it fails.
 
-    ``undecided`` when the interval holds the limit. ``failed`` when the source itself is worse on the model's own images than
-    its contract says (``accuracy.reached``). ``skipped`` without labels, or when the source has less than
+    ``undecided`` when the interval holds the limit. ``failed`` when the source itself is worse on the model's own
+    images than its contract says (``accuracy.reached``). ``skipped`` without labels, or when the source has less than
     ``accuracy.source`` of the samples right (weights from a seed read nothing).
     """
     assert evidence.run is not None
@@ -87,7 +87,8 @@ def _broken(found: str, measured: float, reached: float, values: list[Value]) ->
     """Of a source that is worse than its contract says: something that it shares with the artifact is wrong."""
     message = (
         f"the source itself {found}; the contract promises {reached:g} on these images): its preprocessing, its "
-        f"decoding or its weights are wrong (the tightest that would have passed: reached = {tightest(measured, False)})"
+        f"decoding or its weights are wrong (the tightest that would have passed: "
+        f"reached = {tightest(measured, most=False)})"
     )
     return CheckResult("accuracy", "failed", message, tuple(values))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(evidence: Evidence, limits: Limits) -> CheckResult:
-    """Largest and mean difference per image, in units of the input's declared range (else the source's largest magnitude).
+    """Largest and mean difference of an image, in units of the input's declared range (else the source's magnitude).
 
     Where the file's input is integer, what is compared is what the interpreter gets: both after quantization, with the
     share of the app's values that the input type cannot represent.
