@@ -204,8 +204,8 @@ class AccuracyLimits(_Table):
     """The source must read at least this share, else the comparison says nothing and is skipped (a setting). Of scenes
     it is the source's harmonic mean of precision and recall."""
     reached: Share | None = None
-    """At least, of what ``source`` is measured by, on the model's own images: an alphabet, a decoding or a preprocessing
-    that is wrong is wrong for source and artifact alike, and only the ground truth shows it."""
+    """At least, of what ``source`` is measured by, on the model's own images: an alphabet, a decoding or a
+    preprocessing that is wrong is wrong for source and artifact alike, and only the ground truth shows it."""
 
 
 class EffectLimits(_Table):
