@@ -14,6 +14,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -168,7 +169,13 @@ def moved(repeats: Sequence[Sequence[Mapping[str, Any]]]) -> list[Moved]:
 def lines(name: str) -> list[list[str]]:
     """The pytest options of a set of `CASES`, a list for each run."""
     return [
-        [f"--ocr-model={model}", f"--ocr-route={route}", *(f"--ocr-mode={mode}" for mode in modes)]
+        [
+            f"--ocr-model={model}",
+            f"--ocr-route={route}",
+            *(f"--ocr-mode={mode}" for mode in modes),
+            "-k",
+            "not tf-keras",
+        ]
         for model, route, modes in CASES[name]
     ]
 
@@ -181,8 +188,6 @@ def repeat(
     Args:
         cache: what need not be made again: a folder that is copied for each time. Without, all of it is made again.
     """
-    import shutil
-
     for _ in range(times):
         with tempfile.TemporaryDirectory(prefix="ocr-repeats-") as own, busy() if load else contextlib.nullcontext():
             place = Path(own) / "cache"
