@@ -1,6 +1,6 @@
 """No false alarms: good cases judged again and again, idle and beside a busy loop on every core, get the same verdicts.
 
-The short form measures anew what flickers (latency, memory, repeatability) and converts once; the whole form does all anew.
+The short form measures anew what flickers (latency, memory, repeatability) and converts once; the whole does all anew.
 """
 
 from __future__ import annotations
@@ -16,9 +16,21 @@ from typing import Any
 import psutil
 import pytest
 
-from .repeats import Moved, alarms, busy, flickers, judge, lines, main, moved, repeat, verdicts
+from .repeats import (
+    MEASURED,
+    Moved,
+    alarms,
+    busy,
+    convert,
+    flickers,
+    judge,
+    lines,
+    main,
+    moved,
+    repeat,
+    verdicts,
+)  # fmt: skip
 
-MEASURED = ("latency", "memory", "repeatability")
 PATIENCE = 60.0
 
 
@@ -171,8 +183,7 @@ def test_captcha_ocr_is_measured_the_same_each_time(tmp_path: Path, whole: bool)
         return
     run = ["--ocr-model=captcha-ocr", "--ocr-route=tf-lite", "--ocr-mode=float16", "-k", "not tf-keras"]
     made = tmp_path / "cache"
-    judge([*run, "--ocr-check=tensors"], tmp_path, made)
-    judge([*run, "--ocr-check=tensors", "--ocr-mode=float32"], tmp_path, made)
+    convert([[*run, "--ocr-mode=float32"]], tmp_path, made)
     measured = [*run, *(f"--ocr-check={name}" for name in MEASURED)]
     found = list(twice([measured], tmp_path, 2, made))
     assert_steady(found)
