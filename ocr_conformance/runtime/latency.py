@@ -24,6 +24,8 @@ _LEAST_BLOCKS = 8
 """The distribution-free interval of a median is infinitely wide below 6 values at 95 %, below 7 at 98.3 %."""
 _LEAST_ROUNDS = 3
 """Of a block, as long as it does not take more than its share of the budget."""
+_MOST_OF_BLOCK = 25
+"""More rounds would tell more of these interpreters, and nothing of others."""
 _MOST_ROUNDS = 2000
 _WARM_UPS = 3
 
@@ -111,7 +113,8 @@ def measure(job: Job) -> dict[str, Any]:
     against itself: 0.83 to 1.13, where the rounds of one pair of interpreters agree to 0.01). So a block's median is
     one observation, and its rounds are none (Curtsinger and Berger, "STABILIZER: statistically sound performance
     evaluation", 2013; Kalibera and Jones, "Rigorous benchmarking in reasonable time", 2013). The rounds of a block take
-    about as long as making its interpreters. The source is made once.
+    about as long as making its interpreters; where making takes longer than the whole budget they are made once, or a
+    slow network would take minutes. The source is made once.
 
     Of an artifact only ``invoke()`` is timed: filling the input and resetting state are not. Of the source, the first
     of these is called with one sample: what the adapter's ``predictor()`` returns (optional, a compiled function of
@@ -155,24 +158,26 @@ def measure(job: Job) -> dict[str, Any]:
     stopped = "rounds"
     rounds = 0
     share = budget / _LEAST_BLOCKS
+    making = 0.0
     gc.collect()
     gc.disable()
     first_block = time.perf_counter()
     while rounds < _MOST_ROUNDS:
         began = time.perf_counter()
-        job.stage("allocate")
-        order = list(files)
-        draw.shuffle(order)
-        # Before the old ones are dropped: they would leave the same memory to the new ones.
-        sessions = {name: Session(files[name], threads=threads, inputs=inputs) for name in order}
-        job.stage("invoke")
-        contenders |= {name: _Artifact(session) for name, session in sessions.items()}
-        for name in files:
-            _warm_up(contenders[name], samples, share)
-        making = time.perf_counter() - began
+        if making <= budget:
+            job.stage("allocate")
+            order = list(files)
+            draw.shuffle(order)
+            # Before the old ones are dropped: they would leave the same memory to the new ones.
+            sessions = {name: Session(files[name], threads=threads, inputs=inputs) for name in order}
+            job.stage("invoke")
+            contenders |= {name: _Artifact(session) for name, session in sessions.items()}
+            for name in files:
+                _warm_up(contenders[name], samples, share)
+            making = time.perf_counter() - began
         order = list(names)
         before = rounds
-        while rounds < _MOST_ROUNDS:
+        while rounds - before < _MOST_OF_BLOCK:
             draw.shuffle(order)
             for name in order:
                 milliseconds, processor = _time(contenders[name], samples[rounds % len(samples)])

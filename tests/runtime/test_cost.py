@@ -69,13 +69,18 @@ def test_without_a_spread_the_budget_is_spent(run_job: Run, toy: Run, inputs: Pa
     facts = run_job(LATENCY, params, places)["facts"]
     assert facts["stopped"] in ("budget", "rounds")
     assert len(facts["blocks"]) > 8
+    assert max(facts["blocks"]) <= 25
 
 
-def test_each_block_has_interpreters_of_its_own(run_job: Run, toy: Run, inputs: Path, artifact: Artifact) -> None:
+@pytest.mark.parametrize("budget", [600, 0])
+def test_each_block_has_interpreters_of_its_own_unless_making_them_takes_too_long(
+    run_job: Run, toy: Run, inputs: Path, artifact: Artifact, budget: float
+) -> None:
     places = {"artifact": artifact("conv"), "baseline": artifact("conv"), "inputs": inputs}
-    params = {"model": toy(), "threads": 1, "budget_seconds": 0}
+    params = {"model": toy(), "threads": 1, "budget_seconds": budget, "spread": 1000, "min_seconds": 0}
     facts = run_job(f"{__file__}:count_interpreters", params, places)["facts"]
-    assert facts["made"] == 2 * len(facts["blocks"]) == 16
+    assert len(facts["blocks"]) == 8
+    assert facts["made"] == (16 if budget else 2)
 
 
 def count_interpreters(job: Any) -> dict[str, Any]:
