@@ -26,7 +26,7 @@ from ocr_conformance.contract import Description, Limits, Unsupported
 from ocr_conformance.convert import HopSpec, Route
 from ocr_conformance.diagnose.search import COUNTEREXAMPLE
 from ocr_conformance.errors import UserError
-from ocr_conformance.evidence import Evidence, Hop, Outcome
+from ocr_conformance.evidence import LATENCY_SECONDS, Evidence, Hop, Outcome
 from ocr_conformance.images import ImageSet
 from ocr_conformance.isolation import Limits as JobLimits
 from ocr_conformance.isolation import Workplace
@@ -46,9 +46,8 @@ _WORKER_PARTS = (
 CALIBRATION_SAMPLES = 100
 """Images that quantizers see; FACTS section 8 was measured with as many."""
 
-LATENCY = {"with_source": True, "budget_seconds": 3.0, "spread": 0.05}
-"""How long a case's invokes are timed: until the ratio is known to 5 %, 3 seconds at most. The machine stands still
-meanwhile, so this bounds what latency adds to a run."""
+LATENCY_SPREAD = 0.05
+"""The first look of latency ends when the ratios are known to 5 %, later ones when their time is over."""
 
 EXPLAINED = ("tensors", "text", "boxes")
 """Checks under which, when they fail, a line says which op did it."""
@@ -198,8 +197,8 @@ class Plan:
     micro: Task | None = None
     no_micro: str = ""
     """Why the file is not tried in TFLite Micro."""
-    latency: Callable[[Task | None], Task] | None = None
-    """The latency task beside a float32 artifact's (that has been seen to run), or alone."""
+    latency: Callable[[Task | None, int], Task] | None = None
+    """The latency task beside a float32 artifact's (that has been seen to run), or alone; and which look, from 0."""
     twin: Task | None = None
     describe: Task | None = None
     """Of a recognizer: how its scores are read, for a manifest."""
@@ -693,12 +692,14 @@ class Engine:
             after = {"run": run} if run is not None else {}  # what does not run is not measured
             return maker.job(chain, function, f"{title} of {case}", threads, {**used, **after}, **more)
 
-        def latency(baseline: Task | None) -> Task:
+        def latency(baseline: Task | None, look: int) -> Task:
             assert format_.latency is not None
             beside = {"baseline": baseline} if baseline is not None and baseline.key != artifact.key else {}
             after = {"run": run} if run is not None else {}
+            until = {"budget_seconds": LATENCY_SECONDS[look], "spread": 0.0 if look else LATENCY_SPREAD}
+            title = f"latency of {case}" + (f", look {look + 1}" if look else "")
             return maker.job(
-                chain, format_.latency, f"latency of {case}", {**threads, **LATENCY, "with_source": home is chain},
+                chain, format_.latency, title, {**threads, **until, "with_source": home is chain},
                 {**used, **after, **beside}, exclusive=True, this_machine=True,
             )  # fmt: skip
 
@@ -845,7 +846,7 @@ class Engine:
             if "baseline_inspect" in needs and (inspect := self._baseline(plan).inspect) is not None:
                 found.append(inspect)
             if "latency" in needs and plan.latency is not None:
-                late.append(plan.latency(self._baseline(plan).artifact))
+                late.append(plan.latency(self._baseline(plan).artifact, 0))
         return found + late
 
     def groups(self, pairs: Iterable[tuple[Case, str]]) -> dict[Case, str]:
@@ -960,7 +961,7 @@ class Engine:
         if "baseline_inspect" in needs and (inspect := self._baseline(plan).inspect) is not None:
             evidence.baseline_inspect = outcome(inspect)
         if "latency" in needs and plan.latency is not None:
-            evidence.latency = outcome(plan.latency(self._running_baseline(plan)))
+            evidence.latency = outcome(plan.latency(self._running_baseline(plan), 0))
         return evidence
 
     @staticmethod
@@ -974,6 +975,17 @@ class Engine:
                 evidence.run = found.run
                 return True
         return False
+
+    def _look_again(self, plan: Plan, evidence: Evidence) -> bool:
+        """Time the invokes once more, for longer; whether there is now more evidence of latency."""
+        look = 1 + len(evidence.more_latency)
+        if evidence.latency is None or plan.latency is None or look >= len(LATENCY_SECONDS):
+            return False
+        more = self.scheduler.outcome(plan.latency(self._running_baseline(plan), look))
+        if more is None or not more.ok:
+            return False
+        evidence.more_latency += (more,)
+        return True
 
     def _running_baseline(self, plan: Plan) -> Task | None:
         baseline = self._baseline(plan)
@@ -1012,7 +1024,10 @@ class Engine:
         elif name != "conversion" and case not in self._reported:
             # Nobody else says it: a case that did not convert must not look as if nothing were wrong.
             return replace(self._judge(case, "conversion"), check=name)
-        result = check(evidence, self.limits_of(plan))
+        limits = self.limits_of(plan)
+        result = check(evidence, limits)
+        while result.verdict == "undecided" and self._look_again(plan, evidence):
+            result = check(evidence, limits)
         if failure is None:
             self._hand_out(plan)
             result = self._drawn(plan, result)
@@ -1317,12 +1332,14 @@ def evidence_seen(evidence: Evidence) -> float:
     """When the newest part of the evidence was really made, in seconds since the epoch (0: none was needed)."""
     outcomes = [hop.outcome for hop in evidence.hops]
     outcomes += [value for value in vars(evidence).values() if isinstance(value, Outcome)]
+    outcomes += evidence.more_latency
     return max((outcome.seen for outcome in outcomes), default=0.0)
 
 
 def evidence_seconds(evidence: Evidence, needs: Iterable[str]) -> float:
     """Wall time of the jobs of these fields."""
     found = [getattr(evidence, name) for name in needs]
+    found += evidence.more_latency if "latency" in needs else ()
     return sum(outcome.seconds for outcome in found if isinstance(outcome, Outcome))
 
 

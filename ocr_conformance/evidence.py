@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, npt.NDArray[np.float32]]
 
+LATENCY_SECONDS = (3.0, 10.0, 30.0)
+"""How long a case's invokes are timed, at most: once, and again, longer, while latency is undecided. The machine stands
+still meanwhile, so this bounds what latency adds to a run."""
+
 OutcomeKind = Literal["ok", "exception", "signal", "timeout", "memory", "exit"]
 
 
@@ -86,7 +90,8 @@ class Evidence:
       facts ``texts``, ``inputs``, ``outputs`` (declared details and real output shapes).
     - ``inspect``: facts of the file (see `ocr_conformance.inspect.tflite.inspect`).
     - ``baseline_inspect``: the same of the float32 artifact of the same route (or of ``tf-lite``), for ratios.
-    - ``repeat``, ``latency``, ``memory``: see the functions in `ocr_conformance.runtime`.
+    - ``repeat``, ``latency``, ``memory``: see the functions in `ocr_conformance.runtime`. ``more_latency``: further
+      looks of latency, each longer than the one before, where those before could not decide.
     - ``xnnpack``, ``micro``: what XNNPACK takes of the file, and the file in TFLite Micro's interpreter; see the
       functions in `ocr_conformance.runtime`. Where ``micro`` ended badly, that is what it found out; ``no_micro`` says
       why it is missing.
@@ -119,6 +124,7 @@ class Evidence:
     baseline_inspect: Outcome | None = None
     repeat: Outcome | None = None
     latency: Outcome | None = None
+    more_latency: tuple[Outcome, ...] = ()
     memory: Outcome | None = None
     xnnpack: Outcome | None = None
     micro: Outcome | None = None

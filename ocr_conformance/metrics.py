@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ SQNR_CAP_DB = 200.0
 """What `distance` gives for tensors without any difference (negated: without any signal): records hold no infinity."""
 
 CONFIDENCE = 0.95
-"""Of every interval in this module, two-sided."""
+"""Of every interval in this module, two-sided, unless another is asked for."""
 
 
 # --- tensors ---------------------------------------------------------------------------------------------------------
@@ -239,8 +240,8 @@ def drop_interval(lost: int, gained: int, total: int) -> tuple[float, float]:
     return (2 * low - 1) * changed / total, (2 * high - 1) * changed / total
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Median and its distribution-free interval between two order statistics; infinitely wide below 6 values.
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """Median and its distribution-free interval between two order statistics; infinitely wide below 6 values (of 95 %).
 
     The number of values below the true median is binomial(n, 1/2) whatever their distribution (Hettmansperger and
     McKean, "Robust Nonparametric Statistical Methods", 1.3).
@@ -249,7 +250,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
     ordered = sorted(values)
     number = len(ordered)
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - confidence) / 2
     rank = 0
     while rank < number and float(bdtr(rank, number, 0.5)) <= tail:
         rank += 1
@@ -259,15 +260,40 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return middle, ordered[rank - 1], ordered[number - rank]
 
 
-def ratio_interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
+def block_medians(values: Sequence[float], blocks: Sequence[int] | None = None) -> list[float]:
+    """The median of each run of so many values; without ``blocks`` the values themselves.
+
+    For rounds that are no independent observations: what they have in common is the same for a whole block.
+
+    Raises:
+        ValueError: the blocks do not hold as many values as there are.
+    """
+    if blocks is None:
+        return list(values)
+    if sum(blocks) != len(values) or min(blocks, default=0) < 1:
+        raise ValueError(f"blocks of {sum(blocks)} in all, {len(values)} values")
+    ends = list(itertools.accumulate(blocks))
+    return [float(np.median(values[end - count : end])) for end, count in zip(ends, blocks, strict=True)]
+
+
+def ratio_interval(
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    blocks: Sequence[int] | None = None,
+    confidence: float = CONFIDENCE,
+) -> tuple[float, float, float]:
     """Median and interval of the ratio of two interleaved series: of the ratios round by round, so that drift cancels.
+
+    Args:
+        blocks: the observations are not the rounds but `block_medians` of so many of them.
 
     Raises:
         ValueError: series of different length, or a time that is not above 0.
     """
     if len(ours) != len(theirs) or not ours or min(*ours, *theirs) <= 0:
         raise ValueError("two equally long series of positive numbers are needed")
-    middle, low, high = median_interval([a / b for a, b in zip(ours, theirs, strict=True)])
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    middle, low, high = median_interval(block_medians(ratios, blocks), confidence)
     return middle, max(low, 0.0), high
 
 

@@ -112,7 +112,9 @@ class Data(_Table):
     ops: tuple[Op, ...] = ()
     targets: dict[str, Target] = {}
     intervals: dict[str, Interval] = {}
-    """95 % confidence, of ``latency``."""
+    """95 % confidence, of ``latency`` over all its ``looks``."""
+    looks: int = 1
+    """How often latency was looked at, while it was undecided."""
     interval: dict[str, Interval] | Interval | None = None
     """95 % confidence, of ``accuracy`` and ``search``."""
     counterexample: Counterexample | None = None

@@ -92,6 +92,66 @@ def test_inputs_that_cannot_be_compared_fail(prepared: Judge, phone: Any, words:
     assert words in result.message
 
 
+def blocks_of(rng: np.random.Generator, ratio: float, blocks: int) -> dict[str, Any]:
+    """What a look gives: rounds in blocks whose interpreters lie well or badly in memory."""
+    placed = np.exp(rng.normal(0, 0.08, blocks))[:, None] * np.exp(rng.normal(0, 0.02, (blocks, 5)))
+    ours, theirs = list((10 * ratio * placed).ravel()), [10.0] * (blocks * 5)
+    facts = {"threads": 1, "rounds": blocks * 5, "blocks": [5] * blocks, "stopped": "budget", "runtime": "litert"}
+    times = {"artifact_ms": ours, "artifact_cpu_ms": ours, "float32_ms": theirs, "float32_cpu_ms": theirs}
+    return {**facts, **times, "source_timed": None}
+
+
+def looked_at(reading: MakeEvidence, looks: list[dict[str, Any]], **limits: float) -> CheckResult:
+    """The verdict on so many looks."""
+    evidence = reading([[1.0]], [[1.0]])
+    evidence.latency, *more = (Outcome("ok", "", facts=facts) for facts in looks)
+    evidence.more_latency = tuple(more)
+    return latency.check(evidence, Limits(latency=LatencyLimits(**limits)))
+
+
+def test_looking_again_decides_wrongly_no_more_often_than_one_interval(reading: MakeEvidence) -> None:
+    """At the limit itself every decision is wrong, and each look has a chance to make one."""
+    rng = np.random.default_rng(0)
+    verdicts, first = [], []
+    for _ in range(200):
+        looks = [blocks_of(rng, 1.0, 8)]
+        result = first_result = looked_at(reading, looks, ratio_to_float32=1.0)
+        for blocks in (25, 75):
+            if result.verdict == "undecided":
+                looks.append(blocks_of(rng, 1.0, blocks))
+                result = looked_at(reading, looks, ratio_to_float32=1.0)
+        verdicts.append(result.verdict)
+        first.append(first_result.verdict)
+    wrong = 1 - verdicts.count("undecided") / len(verdicts)
+    assert 0 < wrong <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
+    assert 1 - first.count("undecided") / len(first) <= 0.05 / 3 + 2 * (0.016 * 0.984 / 200) ** 0.5
+
+
+def test_looking_again_decides_what_one_look_cannot(reading: MakeEvidence) -> None:
+    rng = np.random.default_rng(1)
+    looks = [blocks_of(rng, 0.98, blocks) for blocks in (8, 25, 75)]
+    verdicts = [looked_at(reading, looks[:count], ratio_to_float32=1.0).verdict for count in (1, 2, 3)]
+    assert verdicts == ["undecided", "undecided", "passed"]
+    result = looked_at(reading, looks, ratio_to_float32=1.0)
+    assert (result.data["looks"], result.data["rounds"]) == (3, 540)
+    assert "in 3 looks" in result.message
+    assert [line.partition(",")[0] for line in result.details] == [
+        f"{rounds} rounds in turns in {blocks} blocks" for rounds, blocks in ((40, 8), (125, 25), (375, 75))
+    ]
+
+
+def test_a_pair_of_interpreters_that_lies_badly_in_memory_fails_nothing(reading: MakeEvidence) -> None:
+    times = [12.5 + 0.01 * number for number in range(40)]
+    facts = {**blocks_of(np.random.default_rng(2), 1.0, 8), "artifact_cpu_ms": times}
+    assert looked_at(reading, [{**facts, "blocks": None}], ratio_to_float32=1.1).verdict == "failed"  # 40 alike
+    assert looked_at(reading, [{**facts, "blocks": [40]}], ratio_to_float32=1.1).verdict == "undecided"  # 1
+    one_of_eight = [*times[:5], *[10.0] * 35]
+    facts = {**facts, "artifact_cpu_ms": one_of_eight}
+    assert looked_at(reading, [facts], ratio_to_float32=1.1).verdict == "undecided"
+    more = {**facts, "artifact_cpu_ms": [10.0] * 40}
+    assert looked_at(reading, [facts, more], ratio_to_float32=1.1).verdict == "passed"
+
+
 @pytest.fixture
 def timed(reading: MakeEvidence) -> Judge:
     def judge(

@@ -59,7 +59,7 @@ def test_the_source_runs_here_and_its_file_travels(engine: Callable[..., Engine]
     assert lite_task.inputs["calibration"].workplace.python == HERE.python
     assert made.plan(float32).hops[0][1].key == onnx_task.key  # exported once
     assert plan.latency is not None
-    assert plan.latency(None).params["with_source"] is False  # there is no torch beside the artifact
+    assert plan.latency(None, 0).params["with_source"] is False  # there is no torch beside the artifact
     made.close()
 
 
@@ -68,7 +68,7 @@ def test_a_case_whose_toolchain_has_the_source_is_timed_beside_it(engine: Callab
     plan = made.plan(made.cases[0])
     assert plan.chain == HERE
     assert plan.latency is not None
-    assert plan.latency(None).params["with_source"] is True
+    assert plan.latency(None, 0).params["with_source"] is True
     made.close()
 
 

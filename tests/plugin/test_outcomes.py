@@ -93,6 +93,47 @@ def test_undecided_is_a_category_of_its_own_and_fails(judge: Judge) -> None:
     result.stdout.fnmatch_lines(["*1 undecided*"])
 
 
+MADE_UP_TIMES = """
+
+def latency(job):
+    wide, near, far = [0.8, 1.5] * 10, [1.0, 1.01] * 100, [1.4, 1.41] * 100
+    ratios = {ratios}[job.params["budget_seconds"]]
+    one = [1.0] * len(ratios)
+    times = {{"artifact_ms": ratios, "artifact_cpu_ms": ratios, "float32_ms": one, "float32_cpu_ms": one}}
+    return {{**times, "threads": 1, "rounds": len(ratios), "stopped": "budget", "runtime": "numpy"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict", "rounds"),
+    [
+        ("{3: near}", "passed", [200]),
+        ("{3: wide, 10: far}", "failed", [20, 200]),
+        ("{3: wide, 10: wide, 30: near}", "passed", [20, 20, 200]),
+        ("{3: wide, 10: wide, 30: wide}", "undecided", [20, 20, 20]),
+    ],
+)
+def test_undecided_latency_is_looked_at_again_up_to_the_last_time(
+    judge: Judge, downstream: Path, ratios: str, verdict: str, rounds: list[int]
+) -> None:
+    contract, hops = downstream / "models" / "reader" / "contract.toml", downstream / "hops.py"
+    contract.write_text(contract.read_text() + "\n[[promise]]\nmode = 'int8'\nlatency = { ratio_to_float32 = 1.1 }\n")
+    hops.write_text(hops.read_text() + MADE_UP_TIMES.format(ratios=ratios))
+    arguments = ("-q", "--ocr-mode=int8", "--ocr-check=latency", "--ocr-report=run.json")
+    result = judge(*arguments)
+    assert result.ret == (0 if verdict == "passed" else 1)
+    result.stdout.fnmatch_lines([f"1 checks ran: *1 {verdict}*"])
+    (case,) = json.loads((downstream / "run.json").read_text())["cases"].values()
+    found = case["checks"]["latency"]
+    assert (found["verdict"], found["data"]["looks"], found["data"]["rounds"]) == (verdict, len(rounds), sum(rounds))
+    assert [line.partition(" ")[0] for line in found["details"]] == [str(count) for count in rounds]
+    assert (f"in {len(rounds)} looks" in found["message"]) == (len(rounds) > 1)
+    assert ("cannot be told from 1.1" in found["message"]) == (verdict == "undecided")
+    again = judge(*arguments)  # each look is evidence of its own
+    assert "nothing converted or run" in " ".join(again.outlines)
+    result.stdout.fnmatch_lines([f"1 checks ran: *1 {verdict}*"])
+
+
 def test_node_ids_are_stable_and_selectable(judge: Judge) -> None:
     node = "ocr::test_conformance[reader/pack/int8@"
     listed = judge("--collect-only", "-q", "--ocr-model=reader", "--ocr-mode=int8", "--ocr-check=text")
