@@ -24,7 +24,8 @@ SHORT = ("--ocr-route=tf-lite", "--ocr-mode=float32", "--ocr-mode=dynamic-range"
 @pytest.mark.usefixtures("keras3")
 def test_the_crash_of_the_converter_is_a_verdict_and_the_run_finishes(judge: Judge) -> None:
     # not latency: a test must not depend on what else the machine does
-    selected = ("--ocr-model=captcha-ocr", "-k", "not tf-keras and not latency", *SHORT)
+    # so many samples, so that no other test has made all of this evidence before
+    selected = ("--ocr-model=captcha-ocr", "-k", "not tf-keras and not latency", *SHORT, "--ocr-samples=31")
     run = judge(*selected)
     assert run.status == 0, run.text
     crash = run.check("captcha-ocr/tf-lite/int8", "conversion")
