@@ -24,7 +24,8 @@ def strict(base: Base, evidence: Path, tmp_path: Path) -> Callable[..., str]:
     (folder / "contract.toml").write_text(contract + promise)
 
     def run(*more: str) -> str:
-        command = [sys.executable, "-m", "pytest", "-q", "-o", f"ocr_model_paths={folder.parent}",
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest",
+                   "-o", f"ocr_model_paths={folder.parent}",
                    "--ocr-model=strict:tf-keras", "--ocr-route=tf-lite", "--ocr-mode=dynamic-range",
                    "--ocr-check=tensors", "--ocr-samples=4", f"--ocr-cache={evidence}", *more]  # fmt: skip
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
