@@ -38,14 +38,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`--dist loadgroup`: a file stays together, with what its tests share; pages of documentation share nothing."""
-    if config.getoption("dist", "no") == "loadgroup":
-        for item in items:
-            if item.path != CHECKOUT / "tests" / "docs" / "test_blocks.py":
-                item.add_marker(pytest.mark.xdist_group(item.path.relative_to(CHECKOUT).as_posix()))
-
-
 @pytest.fixture(scope="session")
 def whole(pytestconfig: pytest.Config) -> bool:
     """Whether suites that have a short and a whole form are to run at full length."""
