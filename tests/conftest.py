@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +16,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
+from ocr_conformance import isolation
+from ocr_conformance.isolation import JobRequest, Limits, Workplace
 
 # `pytest --ocr-model ...` in the checkout loads this file, too, and does not need the test extra.
 if importlib.util.find_spec("hypothesis") is not None:
@@ -60,13 +62,37 @@ def shared() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Callable[..., Any]]:
+    """Warm parents for `run_job`: one per list of modules to import and environment."""
+    parents: dict[Workplace, isolation._WarmParent] = {}
+
+    def parent(preload: tuple[str, ...]) -> isolation._WarmParent:
+        kept = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
+        variables = tuple(sorted({**kept, "CUDA_VISIBLE_DEVICES": "-1"}.items()))
+        place = Workplace(sys.executable, (str(CHECKOUT),), variables, preload)
+        if place not in parents:
+            parents[place] = isolation._WarmParent(place)
+        return parents[place]
+
+    yield parent
+    for each in parents.values():
+        each.close()
+
+
+_OWN_VARIABLES = ("PATH", "PYTHONPATH", "PYTEST_CURRENT_TEST")
+
+
 @pytest.fixture
-def run_job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def run_job(request: pytest.FixtureRequest, warm: Callable[..., Any], tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Run a job function in a child process: ``run_job("package.module:function", params, inputs, out)``.
 
     Returns its result as the worker writes it, ``{"ok": true, "facts": ...}`` or ``{"ok": false, "type", "message"}``,
-    with the ``stage`` it ended in. The frameworks it imports stay out of the process that runs pytest.
+    with the ``stage`` it ended in. The frameworks it imports stay out of the process that runs pytest. Those that the
+    test's module names in ``PRELOAD`` are imported once for all jobs, as they are in a run: by a parent of the child.
     """
+    named = getattr(request.module, "PRELOAD", ())
+    preload = tuple(name for name in named if ":" in name or importlib.util.find_spec(name))
 
     def run(
         function: str,
@@ -76,22 +102,14 @@ def run_job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     ) -> dict[str, Any]:
         folder = out or tmp_path / "job"
         folder.mkdir(exist_ok=True)
-        (folder / ".result.json").unlink(missing_ok=True)
-        description = folder / ".job.json"
-        places = {name: str(path) for name, path in (inputs or {}).items()}
-        description.write_text(
-            json.dumps({"function": function, "params": params or {}, "inputs": places, "out": str(folder)})
-        )
-        done = subprocess.run(
-            [sys.executable, "-m", "ocr_conformance.worker", "once", str(description)],
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (folder / ".result.json").exists(), done.stderr
+        for name in (".result.json", ".stderr"):
+            (folder / name).unlink(missing_ok=True)
+        job = JobRequest(function, params or {}, inputs or {}, folder)
+        warm(preload).run(job, Limits(seconds=1800, memory=1 << 40), threading.Event())
+        said = (folder / ".stderr").read_text(errors="replace")
+        assert (folder / ".result.json").exists(), said
         result: dict[str, Any] = json.loads((folder / ".result.json").read_text())
-        return {**result, "stage": (folder / ".stage").read_text(), "stderr": done.stderr}
+        return {**result, "stage": (folder / ".stage").read_text(), "stderr": said}
 
     return run
 
@@ -111,7 +129,10 @@ def inputs(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all tests that judge built-in models; the default one where ``XDG_CACHE_HOME`` is two above it."""
-    return tmp_path_factory.mktemp("cache") / "ocr-conformance" / "artifacts"
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a folder of its own in the run's
+        run = run.parent
+    return run / "cache" / "ocr-conformance" / "artifacts"
 
 
 @pytest.fixture

@@ -50,6 +50,8 @@ def judge(evidence: Path, tmp_path: Path) -> Callable[..., Run]:
             "-m",
             "pytest",
             "-q",
+            "-p",
+            "no:hypothesispytest",  # it imports hypothesis at the end of every run
             "--tb=short",
             f"--ocr-cache={evidence}",
             f"--ocr-report={report}",

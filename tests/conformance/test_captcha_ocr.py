@@ -24,7 +24,8 @@ SHORT = ("--ocr-route=tf-lite", "--ocr-mode=float32", "--ocr-mode=dynamic-range"
 @pytest.mark.usefixtures("keras3")
 def test_the_crash_of_the_converter_is_a_verdict_and_the_run_finishes(judge: Judge) -> None:
     # not latency: a test must not depend on what else the machine does
-    selected = ("--ocr-model=captcha-ocr", "-k", "not tf-keras and not latency", *SHORT)
+    # so many samples, so that no other test has made all of this evidence before
+    selected = ("--ocr-model=captcha-ocr", "-k", "not tf-keras and not latency", *SHORT, "--ocr-samples=31")
     run = judge(*selected)
     assert run.status == 0, run.text
     crash = run.check("captcha-ocr/tf-lite/int8", "conversion")
@@ -41,7 +42,10 @@ def test_the_crash_of_the_converter_is_a_verdict_and_the_run_finishes(judge: Jud
 
 
 def test_fused_lstms_keep_their_state(judge: Judge) -> None:
-    run = judge("--ocr-model=captcha-ocr:tf-keras", "--ocr-route=tf-lite", "--ocr-mode=float32")
+    run = judge(
+        "--ocr-model=captcha-ocr:tf-keras", "--ocr-route=tf-lite", "--ocr-mode=float32", "--ocr-check=repeatability",
+        "--ocr-check=tensors", "--ocr-check=text",
+    )  # fmt: skip
     leak = run.check("captcha-ocr:tf-keras/tf-lite/float32", "repeatability")
     assert leak["verdict"] == "unsupported"
     assert "in the first invoke and is" in leak["message"]
@@ -77,7 +81,8 @@ def test_what_runs_on_a_microcontroller_and_what_only_seems_to(judge: Judge) -> 
 @pytest.mark.usefixtures("keras3")
 def test_a_counterexample_of_the_search_is_one_to_the_other_jobs_too(judge: Judge, tmp_path: Path) -> None:
     case = "captcha-ocr/tf-lite-unrolled/full-int8"
-    selected = ("--ocr-model=captcha-ocr", "--ocr-route=tf-lite-unrolled", "--ocr-mode=full-int8", "-k", "not tf-keras")
+    selected = ("--ocr-model=captcha-ocr", "--ocr-route=tf-lite-unrolled", "--ocr-mode=full-int8", "-k", "not tf-keras",
+                "--ocr-no-explain")  # fmt: skip
     found = judge(*selected, "--ocr-check=search", "--ocr-search=40").check(case, "search")["data"]["counterexample"]
     assert found["shrunk"] and found["source"] != found["artifact"]
     (tmp_path / "kept").mkdir()

@@ -13,6 +13,7 @@ import pytest
 from ocr_conformance.model import KerasModel, Weights
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("tensorflow", "keras")
 
 needs_tensorflow = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None, reason="these hops run tensorflow, which is not installed"

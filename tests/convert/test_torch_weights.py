@@ -14,6 +14,7 @@ import pytest
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("torch",)
 ADAPTER = Path(__file__).parents[2] / "models" / "deep-text-recognition" / "model.py"
 
 

@@ -30,15 +30,16 @@ class Base:
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+def base(tmp_path_factory: pytest.TempPathFactory, evidence: Path) -> Base:
     """captcha-ocr by ``tf-lite``: with fused LSTMs in float32 and int8, with WHILE loops in float32."""
     for module in ("tensorflow", "keras", "tf_keras", "ai_edge_litert"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed: real networks are looked into in tox's `modern`")
     folder = tmp_path_factory.mktemp("base")
-    command = [sys.executable, "-m", "pytest", "-q", "--ocr-model=captcha-ocr", "--ocr-model=captcha-ocr:tf-keras",
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest",
+               "--ocr-model=captcha-ocr", "--ocr-model=captcha-ocr:tf-keras",
                "--ocr-route=tf-lite", "--ocr-mode=float32", "--ocr-mode=int8", "--ocr-check=conversion",
-               f"--ocr-artifacts={folder}", f"--ocr-cache={folder / 'cache'}"]  # fmt: skip
+               f"--ocr-artifacts={folder}", f"--ocr-cache={evidence}"]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     contract = (CHECKOUT / "models" / "captcha-ocr" / "contract.toml").read_text()

@@ -14,6 +14,8 @@ from ocr_conformance.diagnose.bisect import MOST_GROUPS, Group, search
 
 from .conftest import Base
 
+PRELOAD = ("tensorflow",)
+
 
 def groups(count: int) -> list[Group]:
     return [Group(f"net/layer_{number}", (f"net/layer_{number}/out",)) for number in range(count)]

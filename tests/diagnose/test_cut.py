@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("torch",)
 
 DATA = Path(__file__).parent.parent / "data"
 

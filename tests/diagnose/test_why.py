@@ -14,7 +14,7 @@ from .conftest import CHECKOUT, Base
 
 
 @pytest.fixture
-def strict(base: Base, tmp_path: Path) -> Callable[..., str]:
+def strict(base: Base, evidence: Path, tmp_path: Path) -> Callable[..., str]:
     """Judge captcha-ocr, under another name and with a promise that no 8-bit file keeps; what pytest prints."""
     folder = tmp_path / "models" / "strict"
     shutil.copytree(CHECKOUT / "models" / "captcha-ocr", folder, ignore=shutil.ignore_patterns("training", "README.md"))
@@ -24,9 +24,10 @@ def strict(base: Base, tmp_path: Path) -> Callable[..., str]:
     (folder / "contract.toml").write_text(contract + promise)
 
     def run(*more: str) -> str:
-        command = [sys.executable, "-m", "pytest", "-q", "-o", f"ocr_model_paths={folder.parent}",
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest",
+                   "-o", f"ocr_model_paths={folder.parent}",
                    "--ocr-model=strict:tf-keras", "--ocr-route=tf-lite", "--ocr-mode=dynamic-range",
-                   "--ocr-check=tensors", "--ocr-samples=4", f"--ocr-cache={base.folder / 'cache'}", *more]  # fmt: skip
+                   "--ocr-check=tensors", "--ocr-samples=4", f"--ocr-cache={evidence}", *more]  # fmt: skip
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 1, done.stdout + done.stderr
         return " ".join(done.stdout.split())

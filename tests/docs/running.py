@@ -62,6 +62,7 @@ class Place:
             "PYTHONPATH": str(Path(ocr_conformance.__file__).parents[1]),
             "XDG_CACHE_HOME": str(self.cache),
             "COLUMNS": "120",
+            "PYTEST_ADDOPTS": "-p no:hypothesispytest",  # it imports hypothesis at the end of every run
             **dict(each.split("=", 1) for each in shlex.split(block.marks.get("with", ""))),
         }
 

@@ -16,7 +16,10 @@ from ocr_conformance.cache import Cache
 
 from .conftest import CHECKOUT, PATIENCE, processes, wait_for
 
-PYTEST = (sys.executable, "-m", "pytest", "-p", "ocr_conformance.plugin", "-p", "no:cacheprovider", "-q")
+PYTEST = (
+    *(sys.executable, "-m", "pytest", "-p", "ocr_conformance.plugin"),
+    *("-p", "no:cacheprovider", "-q", "-p", "no:hypothesispytest"),
+)
 SLOW = ("--ocr-model=reader:slow", "--ocr-mode=float32", "--ocr-check=text")
 QUICK = ("--ocr-model=reader", "--ocr-mode=float32", "--ocr-check=text")
 

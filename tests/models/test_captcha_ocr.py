@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("tensorflow", "keras")
 
 ADAPTER = Path(__file__).parents[2] / "models" / "captcha-ocr" / "model.py"
 

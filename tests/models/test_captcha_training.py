@@ -22,6 +22,7 @@ from PIL import Image
 from ocr_conformance.job import import_file
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("torch",)
 
 CHECKOUT = Path(__file__).parents[2]
 ADAPTER = CHECKOUT / "models" / "captcha-ocr" / "model.py"
@@ -208,6 +209,8 @@ def interrupt(job: Any) -> dict[str, Any]:
         if run.budget.step == 5:
             os.kill(os.getpid(), signal.SIGINT)
         return loss
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a process of its own; a job dies of it
 
     def arguments(out: str, *more: str) -> list[str]:
         options = ["--data", str(RENDERED), "--steps", "9", "--batch", "4", "--rendered", "0"]

@@ -17,6 +17,7 @@ from ocr_conformance.job import import_file
 from ocr_conformance.model import build
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("torch",)
 ADAPTER = Path(__file__).parents[2] / "models" / "craft" / "model.py"
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed")
 

@@ -14,6 +14,7 @@ from PIL import Image
 from ocr_conformance.model import build
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("torch",)
 ADAPTER = Path(__file__).parents[2] / "models" / "deep-text-recognition" / "model.py"
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 

@@ -17,6 +17,7 @@ from ocr_conformance.job import import_file
 from ocr_conformance.model import KerasModel, SavedModelSource, build
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("tensorflow", "keras")
 ADAPTER = Path(__file__).parents[2] / "models" / "east" / "model.py"
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed")
 needs_tensorflow = pytest.mark.skipif(

@@ -14,6 +14,7 @@ from PIL import Image
 from ocr_conformance.model import build
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("torch",)
 ADAPTER = Path(__file__).parents[2] / "models" / "easyocr" / "model.py"
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed")
 

@@ -15,6 +15,7 @@ from ocr_conformance.errors import UserError
 from ocr_conformance.registry import Registry
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("tensorflow",)
 
 CONTRACT = """
 schema = 1

@@ -15,6 +15,7 @@ from PIL import Image
 Run = Callable[..., dict[str, Any]]
 
 ADAPTER = Path(__file__).parents[2] / "models" / "keras-ocr" / "model.py"
+PRELOAD = (f"{ADAPTER}:import_keras_ocr",)
 
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("keras_ocr") is None, reason="the model is the package keras-ocr, which is not installed"

@@ -13,6 +13,7 @@ import pytest
 
 Run = Callable[..., dict[str, Any]]
 MODELS = Path(__file__).parents[2] / "models"
+PRELOAD = (f"{MODELS / 'keras-ocr-craft' / 'model.py'}:import_keras_ocr",)
 
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("keras_ocr") is None, reason="the model is the package keras-ocr, which is not installed"

@@ -22,6 +22,7 @@ from ocr_conformance.job import Job, import_file
 
 CHECKOUT = Path(__file__).parents[2]
 TRAINING = CHECKOUT / "models" / "keras-ocr" / "training"
+PRELOAD = ("torch",)
 
 needs_torch = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("torch", "cv2", "matplotlib", "skimage")),

@@ -18,6 +18,9 @@ import ocr_conformance.report.listing
 import ocr_conformance.report.markdown
 import ocr_conformance.report.terminal  # noqa: F401
 
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+"""Hypothesis's plugin imports hypothesis at the end of every run, which takes as long as the run of a toy."""
+
 
 @pytest.fixture(scope="session")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,9 +39,7 @@ def judge(
     pytester._path = downstream
 
     def run(*arguments: str | Path, cache: Path | None = None) -> pytest.RunResult:
-        return pytester.run(
-            sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--ocr-cache={cache or evidence}", *arguments
-        )
+        return pytester.run(*PYTEST, f"--ocr-cache={cache or evidence}", *arguments)
 
     return run
 
@@ -102,7 +103,7 @@ def run_detectors(
         (evidence.parent / "tmp").mkdir(exist_ok=True)
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--ocr-cache={evidence}"),
+                *(*PYTEST, "-q", f"--ocr-cache={evidence}"),
                 *(*DETECTORS, "--ocr-report=run.json", *arguments),
             ],
             cwd=folder,

@@ -143,7 +143,10 @@ def control(repository: Path) -> Control:
         (own / "tmp").mkdir(exist_ok=True)
         (repository / "run.json").unlink(missing_ok=True)
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--ocr-report=run.json", *arguments],
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
+                *("--ocr-report=run.json", *arguments),
+            ],
             cwd=repository,
             env={**os.environ, "TMPDIR": str(own / "tmp"), "XDG_CACHE_HOME": str(own / "cache")},
             stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ Artifact = Callable[[str], Path]
 RUN, REPEAT = "ocr_conformance.runtime.litert:run", "ocr_conformance.runtime.litert:repeat"
 DATA = Path(__file__).parent.parent / "data"
 HAS_LITERT = importlib.util.find_spec("ai_edge_litert") is not None
+PRELOAD = () if HAS_LITERT else ("tensorflow",)
 
 pytestmark = pytest.mark.skipif(
     not HAS_LITERT and importlib.util.find_spec("tensorflow") is None,

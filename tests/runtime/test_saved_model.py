@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 Run = Callable[..., dict[str, Any]]
+PRELOAD = ("tensorflow",)
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None, reason="a SavedModel is run by tensorflow, which is not installed"

@@ -15,6 +15,7 @@ Artifact = Callable[[str], Path]
 DATA = Path(__file__).parent.parent / "data"
 XNNPACK, MICRO = "ocr_conformance.runtime.xnnpack:partition", "ocr_conformance.runtime.micro:run"
 HAS_LITERT = importlib.util.find_spec("ai_edge_litert") is not None
+PRELOAD = () if HAS_LITERT else ("tensorflow",)
 
 runs_files = pytest.mark.skipif(
     not HAS_LITERT and importlib.util.find_spec("tensorflow") is None,
