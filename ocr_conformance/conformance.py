@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import operator
@@ -149,6 +150,14 @@ def _worker_sha256() -> str:
     return tree_sha256((str(path.relative_to(_PACKAGE)), path) for path in _worker_files())
 
 
+def _is_tree(folder: Path, files: Iterable[tuple[str, Path]], sha256: str) -> bool:
+    """Whether the copies of files in a folder have the hash that they had."""
+    try:
+        return tree_sha256((name, folder / (name or path.name)) for name, path in files) == sha256
+    except OSError:
+        return False
+
+
 def _worker_files() -> Iterator[Path]:
     for part in _WORKER_PARTS:
         path = _PACKAGE / part
@@ -264,6 +273,7 @@ class Engine:
         self._results: dict[tuple[Case, str], CheckResult] = {}
         self._handed_out: dict[Case, Path] = {}
         self._explanations: dict[Case, dict[str, Any]] = {}
+        self._staged_whole: set[Path] = set()
         self._reported: set[Case] = set()
         """Cases whose `conversion` is judged in this run, here or in another worker."""
         self.chains = self._toolchains()
@@ -512,30 +522,60 @@ class Engine:
             self._scheduler = Scheduler(self.cache, self.slots, self.limits, max_age=self.settings.max_age)
         return self._scheduler
 
-    def _staged(self, name: str, sha256: str, files: Iterable[tuple[str, Path]]) -> Path:
-        """Copy files to a folder of the cache that is named by their hash; jobs see copies, never a checkout."""
+    def _staged(self, name: str, sha256: str, files: Iterable[tuple[str, Path]], below: str = "") -> Path:
+        """Copy files to a folder of the cache that is named by their hash; jobs see copies, never a checkout.
+
+        Args:
+            files: what is hashed as which name, which it has in the folder, too.
+            below: the folder there that they lie in, where their names do not say it.
+
+        Raises:
+            UserError: a file has changed since it was hashed.
+            CacheError: the disk is full or forbidden.
+        """
         folder = self.cache.root / "code" / f"{name}-{sha256[:16]}"
-        if folder.is_dir():
+        named = list(files)
+        if folder in self._staged_whole and folder.is_dir():
+            return folder
+        if _is_tree(folder / below, named, sha256):
             with contextlib.suppress(OSError):
                 os.utime(folder)  # what `prune` goes by
         else:
-            aside = self.cache.workspace()
+            self._copy(folder, named, sha256, below)
+        self._staged_whole.add(folder)
+        return folder
+
+    def _copy(self, folder: Path, files: list[tuple[str, Path]], sha256: str, below: str) -> None:
+        """Put files into a folder of the cache that appears whole."""
+        aside = self.cache.workspace()
+        try:
             with disk_errors(self.cache.root):
                 for relative, path in files:
-                    target = aside / relative
+                    target = aside / below / (relative or path.name)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, target)
                 folder.parent.mkdir(exist_ok=True)
-            try:
-                aside.rename(folder)
-            except OSError:  # another process was first
-                shutil.rmtree(aside, ignore_errors=True)
-        return folder
+            if not _is_tree(aside / below, files, sha256):
+                changed = files[0][1] if len(files) == 1 else files[0][1].parent
+                raise UserError(f"{changed} has changed while it was read: run again")
+            for _ in range(2):
+                try:
+                    aside.rename(folder)
+                    return
+                except OSError as error:  # another process was first, or what is there is not whole
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                        with disk_errors(self.cache.root):
+                            raise
+                if _is_tree(folder / below, files, sha256):
+                    return
+                self.cache.remove(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
     @functools.cached_property
     def _worker_path(self) -> Path:
-        named = ((f"ocr_conformance/{path.relative_to(_PACKAGE)}", path) for path in _worker_files())
-        return self._staged("ocr_conformance", _worker_sha256(), named)
+        named = ((str(path.relative_to(_PACKAGE)), path) for path in _worker_files())
+        return self._staged("ocr_conformance", _worker_sha256(), named, below="ocr_conformance")
 
     def _adapter(self, source: Source) -> Path:
         """The staged copy of a model's Python files: its folder, with those it uses beside it."""
@@ -548,7 +588,7 @@ class Engine:
         if not path.endswith(".py"):
             return reference, reference
         sha256 = tree_sha256([("", Path(path))])
-        staged = self._staged(Path(path).stem, sha256, [(Path(path).name, Path(path))])
+        staged = self._staged(Path(path).stem, sha256, [("", Path(path))])
         return f"{staged / Path(path).name}:{name}", f"{sha256}:{name}"
 
     def place(self, chain: Toolchain, requires: Sequence[str]) -> Toolchain:

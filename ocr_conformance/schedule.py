@@ -150,7 +150,7 @@ class Scheduler:
         self._slots = slots
         self._limits = limits
         self._max_age = max_age
-        self._began = time.time()
+        self._began = time.monotonic()
         self._runner = Runner()
         self._states: dict[str, _State] = {}
         self._wanted: list[str] = []
@@ -267,7 +267,7 @@ class Scheduler:
 
     def _age(self) -> float | None:
         """What this run itself has made is fresh, however small ``max_age`` is."""
-        return None if self._max_age is None else self._max_age + time.time() - self._began
+        return None if self._max_age is None else self._max_age + time.monotonic() - self._began
 
     def _run(self, task: Task) -> Outcome | None:
         folders = {}

@@ -3,87 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ocr_conformance.cache import Cache
 
-from .conftest import CHECKOUT, PATIENCE, processes, wait_for
-
-PYTEST = (sys.executable, "-m", "pytest", "-p", "ocr_conformance.plugin", "-p", "no:cacheprovider", "-q")
-SLOW = ("--ocr-model=reader:slow", "--ocr-mode=float32", "--ocr-check=text")
-QUICK = ("--ocr-model=reader", "--ocr-mode=float32", "--ocr-check=text")
-
-
-class Repository:
-    """A downstream repository, with a cache and slots of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.cache = root.parent / "cache"
-        self.temporary = root.parent / "tmp"
-        self.temporary.mkdir()
-        self.contract = root / "models" / "reader" / "contract.toml"
-        self.model = root / "models" / "reader" / "model.py"
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run pytest."""
-        return subprocess.Popen(
-            [*PYTEST, f"--ocr-cache={self.cache}", *arguments],
-            cwd=self.root,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # A shell's background job, as CI may be, is started with SIGINT ignored, and so would be what it starts.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
-        )
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Slots of its own (they live in the temporary folder), and our package wherever the tests run."""
-        return {**os.environ, "TMPDIR": str(self.temporary), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-
-    def run(self, *arguments: str, status: int = 0) -> str:
-        """Run pytest to its end; its output."""
-        process = self.start(*arguments)
-        out, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == status, out
-        return " ".join(out.split())
-
-    def converting(self) -> bool:
-        """Whether the slow converter is at work."""
-        stages = [path.read_text() for path in (self.cache / "tmp").glob("*/.stage")]
-        return "convert" in stages
-
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run pytest until the slow conversion is under way."""
-        process = self.start(*SLOW, *arguments)
-        try:
-            wait_for(self.converting)
-        except BaseException:
-            process.kill()
-            raise
-        return process
-
-    def unmarked(self) -> bool:
-        """Nothing of ours runs any more: no engine, no warm parent, no job."""
-        return not processes(str(self.cache))
-
-
-@pytest.fixture
-def repository(downstream: Path) -> Iterator[Repository]:
-    """A downstream repository; whatever a broken test left running is ended."""
-    made = Repository(downstream)
-    yield made
-    for process in processes(str(made.cache)):
-        process.kill()
+from ..repository import QUICK, SLOW, Repository
+from .conftest import CHECKOUT, PATIENCE, wait_for
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
@@ -168,7 +98,7 @@ def test_an_artifact_that_rotted_is_made_anew(repository: Repository) -> None:
 def test_a_cache_that_cannot_be_written_ends_the_run_in_one_sentence(repository: Repository) -> None:
     repository.cache.touch()
     out = repository.run(*QUICK, status=4)
-    assert f"cannot write to the cache in {repository.cache}" in out
+    assert f"cannot use the cache in {repository.cache}" in out
     assert "Traceback" not in out and "INTERNALERROR" not in out
 
 
