@@ -120,6 +120,8 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()  # jobs have working folders of their own
         with disk_errors(root):
+            if os.pathsep in str(self.root):  # jobs get folders of it in PYTHONPATH
+                raise OSError(errno.EINVAL, f"there must be no {os.pathsep!r} in the path")
             self.root.mkdir(parents=True, exist_ok=True)
             # Backups leave out what is tagged: never a folder of the user's own that was named as the cache.
             if not any(self.root.iterdir()):
@@ -200,9 +202,14 @@ class Cache:
                 entry = json.loads((self._folder(key) / _ENTRY).read_text())
             except FileNotFoundError:
                 return None
-            except (ValueError, IsADirectoryError, NotADirectoryError):
+            except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError):
                 entry = None
-        if isinstance(entry, dict) and entry.get("schema") == _SCHEMA and entry.get("sha256") == _entry_sha256(entry):
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                entry = None
+        known = isinstance(entry, dict) and (entry.get("schema"), entry.get("key")) == (_SCHEMA, key)
+        if known and entry.get("sha256") == _entry_sha256(entry):
             return entry
         self.discard(key)
         return None
@@ -292,7 +299,7 @@ class Cache:
                 entry = json.loads(text)
                 size = len(text) + sum(known["size"] for known in entry["files"].values())
                 found.append(CacheInfo(entry["key"], entry["title"], size, entry["outcome"]["seen"], used, folder))
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue
         return sorted(found, key=lambda info: info.used)
 

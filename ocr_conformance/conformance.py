@@ -1175,9 +1175,11 @@ class Engine:
 
     def close(self) -> None:
         """Stop running jobs; what they had done is dropped, what was finished is kept."""
-        if self._scheduler is not None:  # the parts' engines have none
-            self._scheduler.close()
-        self._in_use.close()
+        try:
+            if self._scheduler is not None:  # the parts' engines have none
+                self._scheduler.close()
+        finally:
+            self._in_use.close()
 
 
 class TaskMaker:

@@ -7,6 +7,7 @@ the cache and the slots, both guarded by file locks, so that any number of them 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from ocr_conformance.cache import Cache
+from ocr_conformance.cache import Cache, disk_errors
 from ocr_conformance.errors import CacheError
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, Workplace
@@ -290,6 +291,9 @@ class Scheduler:
                 outcome = self._runner.run(task.workplace, request, self._limits)
             with self._change:
                 self.executed += 1
+            if not workspace.parent.is_dir():
+                with disk_errors(self._cache.root):
+                    raise FileNotFoundError(errno.ENOENT, f"it was removed during {task.title}")
             if not outcome.ok and _disk_full(outcome):
                 raise CacheError(
                     f"no space left for the cache in {self._cache.root} during {task.title}: free some "

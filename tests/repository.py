@@ -71,6 +71,10 @@ class Repository:
                 found.append(path.read_text())
         return found
 
+    def slow(self, seconds: float) -> None:
+        """Let the slow converter take so long."""
+        self.contract.write_text(re.sub(r"seconds = [0-9.]+", f"seconds = {seconds}", self.contract.read_text()))
+
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Run pytest until the slow conversion is under way."""
         process = self.start(*SLOW, *arguments)
@@ -89,7 +93,7 @@ class Repository:
         """Assert that no process and no temporary file of a run is left."""
         wait_for(self.unmarked)
         found = [path for name in ("tmp", "runs") for path in (self.cache / name).glob("*")]
-        found += [path for path in self.root.parent.rglob(".*part*")]
+        found += self.root.parent.rglob(".*part*")
         found += [path for path in self.temporary.rglob("*") if not _is_lock(path)]
         assert found == []
 

@@ -1,9 +1,8 @@
-"""Whole runs of pytest in a downstream repository: interrupted, killed, repeated after a change."""
+"""Whole runs of pytest in a downstream repository, repeated after a change (tests/faults: interrupted, killed)."""
 
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,39 +11,8 @@ import pytest
 
 from ocr_conformance.cache import Cache
 
-from ..repository import QUICK, SLOW, Repository
-from .conftest import CHECKOUT, PATIENCE, wait_for
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_stopped_in_a_conversion_leaves_nothing(repository: Repository, number: signal.Signals) -> None:
-    process = repository.begin()
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == (2 if number == signal.SIGINT else -number), out
-    wait_for(repository.unmarked)
-    assert not any("pack" in info.title for info in Cache(repository.cache).entries()), (
-        "the conversion was not finished"
-    )
-    if number == signal.SIGINT:
-        assert not any((repository.cache / "tmp").iterdir())
-        assert not any((repository.cache / "runs").iterdir())
-    if number == signal.SIGKILL:
-        assert "1 passed" in repository.run(*SLOW)
-        assert "nothing converted or run" in repository.run(*SLOW)
-        Cache(repository.cache).prune()
-        assert not any((repository.cache / "tmp").iterdir())
-        assert not any((repository.cache / "runs").iterdir())
-
-
-def test_two_runs_at_once_convert_once(repository: Repository) -> None:
-    first = repository.begin()
-    second = repository.start(*SLOW)
-    for process in (first, second):
-        out, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, out
-    titles = [info.title for info in Cache(repository.cache).entries()]
-    assert len(titles) == len(set(titles)), "each job has one entry"
+from ..repository import QUICK, Repository
+from .conftest import CHECKOUT, PATIENCE
 
 
 def made(repository: Repository) -> dict[str, float]:
@@ -82,24 +50,6 @@ def test_max_age_0_looks_afresh(repository: Repository) -> None:
     after = made(repository)
     assert after.keys() == before.keys()
     assert all(after[name] > before[name] for name in before)
-
-
-def test_an_artifact_that_rotted_is_made_anew(repository: Repository) -> None:
-    repository.run(*QUICK)
-    (artifact,) = (repository.cache / "entries").glob("*/*/model.bin")
-    data = bytearray(artifact.read_bytes())
-    data[len(data) // 2] ^= 1
-    artifact.write_bytes(data)
-    assert "1 passed" in repository.run(*QUICK)
-    assert "nothing converted or run" in repository.run(*QUICK)
-    assert artifact.read_bytes() != data
-
-
-def test_a_cache_that_cannot_be_written_ends_the_run_in_one_sentence(repository: Repository) -> None:
-    repository.cache.touch()
-    out = repository.run(*QUICK, status=4)
-    assert f"cannot use the cache in {repository.cache}" in out
-    assert "Traceback" not in out and "INTERNALERROR" not in out
 
 
 FUNCTION_API = """
