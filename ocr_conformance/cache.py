@@ -199,7 +199,7 @@ class Cache:
         """What `store` wrote of an entry; one of another schema, or altered, is removed."""
         with disk_errors(self.root):
             try:
-                entry = json.loads((self._folder(key) / _ENTRY).read_text())
+                entry: Any = json.loads((self._folder(key) / _ENTRY).read_text())
             except FileNotFoundError:
                 return None
             except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError):
@@ -208,8 +208,8 @@ class Cache:
                 if error.errno != errno.ELOOP:
                     raise
                 entry = None
-        known = isinstance(entry, dict) and (entry.get("schema"), entry.get("key")) == (_SCHEMA, key)
-        if known and entry.get("sha256") == _entry_sha256(entry):
+        known = {"schema": _SCHEMA, "key": key}
+        if isinstance(entry, dict) and known.items() <= entry.items() and entry.get("sha256") == _entry_sha256(entry):
             return entry
         self.discard(key)
         return None

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a run in the same order: jobs are killed, what they left is removed, files are written whole."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run in the same order: jobs are killed, and what they left is removed."""
 
 from __future__ import annotations
 

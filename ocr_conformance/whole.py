@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and whose an unfinished one is: of a process that lives, or of one that is dead."""
+"""Files that appear whole or not at all, and whose an unfinished one is: of a living process, or of a dead one."""
 
 from __future__ import annotations
 

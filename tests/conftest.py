@@ -27,7 +27,7 @@ if importlib.util.find_spec("hypothesis") is not None:
     settings.load_profile("project")
 
 if TYPE_CHECKING:
-    from .repository import Repository
+    from tests.repository import Repository
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -188,8 +188,8 @@ def downstream(tmp_path: Path) -> Path:
 @pytest.fixture
 def repository(downstream: Path) -> Iterator[Repository]:
     """A downstream repository; whatever a broken test left running is ended."""
-    from .engine.conftest import processes
-    from .repository import Repository
+    from tests.engine.conftest import processes
+    from tests.repository import Repository
 
     made = Repository(downstream)
     yield made

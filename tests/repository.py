@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .engine.conftest import CHECKOUT, PATIENCE, processes, wait_for
+from tests.engine.conftest import CHECKOUT, PATIENCE, processes, wait_for
 
 PYTEST = (sys.executable, "-m", "pytest", "-p", "ocr_conformance.plugin", "-p", "no:cacheprovider")
 OURS = (sys.executable, "-m", "ocr_conformance")
@@ -95,7 +95,7 @@ class Repository:
         found = [path for name in ("tmp", "runs") for path in (self.cache / name).glob("*")]
         found += self.root.parent.rglob(".*part*")
         found += [path for path in self.temporary.rglob("*") if not _is_lock(path)]
-        assert found == []
+        assert not found, found
 
 
 def _is_lock(path: Path) -> bool:

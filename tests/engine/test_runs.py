@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ocr_conformance.cache import Cache
+from tests.repository import QUICK, Repository
 
-from ..repository import QUICK, Repository
 from .conftest import CHECKOUT, PATIENCE
 
 

@@ -1,16 +1,16 @@
 """Interrupts a write of ours at each of its operations on files, in a process of its own: it forks.
 
 ``python strikes.py SCENARIO HOW FOLDER STRIDE`` carries out the scenario in a forked child again and again: struck at
-its first operation, at its second, and so on, until a child gets through. After each the scenario looks at what is left. Prints
+its first operation, at its second, and so on, until a child gets through. After each it looks at what is left. Prints
 ``{"strikes": N, "problems": [...]}``.
 
 ``HOW`` is what strikes:
 
 - ``kill``: SIGKILL before the N-th operation, as Python's audit hook sees them (open, rename, mkdir, lock, ...);
 - ``cut``: the kernel kills a process that would write a file beyond N bytes (RLIMIT_FSIZE), in the middle of a write;
-- ``full``: from the N-th operation that makes a file or folder on, each of them fails with ENOSPC; ``broken``: the N-th operation fails
-  with EIO;
-- ``syscall`` (strace): SIGKILL at the N-th system call of any kind; ``refused``: ENOSPC from the N-th one that could meet it.
+- ``full``: from the N-th operation that makes a file or folder on, each of them fails with ENOSPC;
+- ``broken``: the N-th operation fails with EIO;
+- ``syscall`` (strace): SIGKILL at the N-th system call; ``refused``: ENOSPC from the N-th one that could meet it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL import Image
 
@@ -52,7 +52,7 @@ STRUCK, REFUSED = 3, 4
 """Exit statuses: a traceback, and one sentence."""
 
 
-# --- scenarios: what is there before, what is done, and what may be there afterwards ------------------------------------
+# --- scenarios: what is there before, what is done, and what may be there afterwards ----------------------------------
 
 
 def put(cache: Cache, key: str = KEY, content: bytes = FIRST) -> None:
@@ -190,7 +190,7 @@ def engine(root: Path) -> Engine:
 class Stage(Scenario):
     """Code is copied for jobs."""
 
-    CODE = {"package/__init__.py": "", "package/a.py": "A = 1\n" * 2000, "package/b/c.py": "C = 1\n"}
+    CODE: ClassVar = {"package/__init__.py": "", "package/a.py": "A = 1\n" * 2000, "package/b/c.py": "C = 1\n"}
 
     def prepare(self, root: Path) -> None:
         for name, text in self.CODE.items():
@@ -303,7 +303,7 @@ class Artifact(Scenario):
 class Picture(Scenario):
     """A picture of what was found in a scene."""
 
-    DATA: dict[str, Any] = {"source": [], "artifact": [], "lost": [], "invented": [], "image": "scene.png"}
+    DATA: ClassVar[dict[str, Any]] = {"source": [], "artifact": [], "lost": [], "invented": [], "image": "scene.png"}
 
     def _write(self, root: Path) -> Path:
         return pictures.write(root / "pictures", "toy/pack/int8@here", root / "scene.png", "scene.png", self.DATA)
@@ -375,7 +375,7 @@ SCENARIOS: dict[str, type[Scenario]] = {
 }
 
 
-# --- what strikes ------------------------------------------------------------------------------------------------------
+# --- what strikes -----------------------------------------------------------------------------------------------------
 
 _COUNTED = ("open", "os.", "fcntl.")
 _MAKES = os.O_CREAT | os.O_WRONLY | os.O_RDWR

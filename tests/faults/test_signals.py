@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, SIGHUP, SIGKILL and SIGSTOP at each phase of a run: nothing is left, and the run after it is right."""
+"""Ctrl-C, SIGTERM, SIGHUP, SIGKILL and SIGSTOP at each phase of a run: nothing is left, the next run is right."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from filelock import FileLock
 
 from ocr_conformance.cache import Cache
 from ocr_conformance.schedule import Slots
-
-from ..engine.conftest import PATIENCE, wait_for
-from ..repository import OURS, QUICK, SLOW, Repository, finish
+from tests.engine.conftest import PATIENCE, wait_for
+from tests.repository import OURS, QUICK, SLOW, Repository, finish
 
 WAIT = """
 
@@ -79,9 +78,8 @@ def _conversion(repository: Repository) -> None:
 def _latency(repository: Repository) -> None:
     """The job that measures never ends."""
     hops = repository.root / "hops.py"
-    hops.write_text(
-        hops.read_text().replace("    for _ in range(20):\n", "    job.stage('measure')\n    time.sleep(600)\n", 1)
-    )
+    stuck = f"    open({str(repository.root / 'there')!r}, 'w').close()\n    time.sleep(600)\n"
+    hops.write_text(hops.read_text().replace("    for _ in range(20):\n", f"{stuck}    for _ in range(20):\n", 1))
 
 
 PHASES = {
@@ -91,7 +89,7 @@ PHASES = {
     "import": Phase(_import, there),
     "storing": _in("ocr_conformance.cache", "Cache.store", seconds=3),
     "judging": _in("ocr_conformance.conformance", "apply_claims"),
-    "latency": Phase(_latency, lambda r: "measure" in r.stages(), (*QUICK[:2], "--ocr-check=latency")),
+    "latency": Phase(_latency, there, (*QUICK[:2], "--ocr-check=latency")),
 }
 STOPS = {signal.SIGINT: 2, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
@@ -175,9 +173,11 @@ def test_a_run_that_is_stopped_reports_what_it_has_judged(repository: Repository
     """A second signal, as of an impatient user, disturbs nothing."""
     report = repository.root / "run.json"
     both = (*QUICK, "--ocr-model=reader:slow", f"--ocr-report={report}")
+    hook = f"def pytest_runtest_logfinish(nodeid):\n    open({str(repository.root / 'there')!r}, 'w').close()\n"
+    with (repository.root / "conftest.py").open("a") as stream:
+        stream.write(f"\n\n{hook}")
     with held(repository, Phase(_conversion, Repository.converting, both)) as process:
-        wait_for(lambda: any(info.title.startswith("run pack") for info in Cache(repository.cache).entries()))
-        time.sleep(1)  # until what is there is judged
+        wait_for(lambda: there(repository))
         deliver(process, number)
         time.sleep(0.01)
         process.send_signal(number)
