@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ocr_conformance import checks, images, manifest, pictures, pipelines, toolchain, weights
+from ocr_conformance import checks, images, manifest, pictures, pipelines, resources, toolchain, weights
 from ocr_conformance.cache import Cache, digest, disk_errors, tree_sha256
 from ocr_conformance.cases import MODES, Case, is_glob, matches, model_id
 from ocr_conformance.claims import apply_claims
@@ -74,10 +74,12 @@ DEFAULT_MEMORY = 9 * 2**30
 
 
 def default_cache() -> Path:
-    """The user's cache folder for artifacts and evidence."""
-    import platformdirs
+    """The user's cache folder for artifacts and evidence.
 
-    return platformdirs.user_cache_path("ocr-conformance") / "artifacts"
+    Raises:
+        UserError: the user has no home.
+    """
+    return resources.user_cache() / "artifacts"
 
 
 @dataclass(frozen=True)

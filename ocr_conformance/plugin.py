@@ -375,6 +375,7 @@ class Conformance:
         self._cache: Any = None
         self.nodes = [f"{_NODE}::{text.partition('::')[2]}" for text in config.args if _is_node(text)]
         self._started = time.time()
+        self._began = time.monotonic()
         self._progress: _Progress | None = None
         self._selected = 0
         self._jobs: dict[str, int] = {}
@@ -696,7 +697,7 @@ class Conformance:
             self._document = record.document(
                 self.engine,
                 self._records,
-                time.time() - self._started,
+                time.monotonic() - self._began,
                 sum(self._jobs.values()),
                 self._started,
             )

@@ -23,7 +23,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from ocr_conformance.cache import Cache, disk_errors
-from ocr_conformance.errors import CacheError
+from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, Workplace
 
@@ -67,19 +67,37 @@ class Slots:
     """``count`` places for jobs, shared by every process of this user on the machine."""
 
     def __init__(self, count: int, folder: Path | None = None) -> None:
-        self.folder = folder or Path(tempfile.gettempdir()) / f"ocr-conformance-{os.getuid()}"
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.folder = folder or Path(tempfile.gettempdir()) / f"ocr-conformance-{os.getuid()}"
+        except OSError as error:  # it has tried several
+            raise UserError(f"{error.strerror}: set TMPDIR to a folder that can be written to") from None
+        with self._errors():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.count = count
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what the disk of the places says into one sentence.
+
+        Raises:
+            UserError: in place of an `OSError`.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot use {self.folder}, where the machine's places for jobs are ({error.strerror or error}): "
+                "set TMPDIR to a folder with some space that can be written to"
+            ) from error
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self.folder / f"{name}.lock", thread_local=False)
 
-    @staticmethod
-    def _acquire(lock: FileLock, stop: threading.Event) -> None:
+    def _acquire(self, lock: FileLock, stop: threading.Event) -> None:
         while True:
             if stop.is_set():
                 raise Interrupted
-            with contextlib.suppress(Timeout):
+            with self._errors(), contextlib.suppress(Timeout):
                 lock.acquire(timeout=0.5, poll_interval=_POLL_SECONDS)
                 return
 
@@ -96,7 +114,8 @@ class Slots:
             stack.callback(gate.release)
             if everything:
                 # also those of runs that have more of them; behind the gate nobody takes another
-                used = (int(path.stem.partition("-")[2]) for path in self.folder.glob("slot-*.lock"))
+                known = (path.stem.partition("-")[2] for path in self.folder.glob("slot-*.lock"))
+                used = {int(number) for number in known if number.isdecimal()}
                 for number in sorted({*range(self.count), *used}):
                     lock = self._lock(f"slot-{number}")
                     self._acquire(lock, stop)
@@ -106,15 +125,16 @@ class Slots:
                 number = self._any(stack, stop)
                 gate.release()
             note = self.folder / f"slot-{number}.json"
-            note.write_text(json.dumps({"title": title, "started": time.time(), "pid": os.getpid()}))
             stack.callback(note.unlink, missing_ok=True)
+            with self._errors():
+                note.write_text(json.dumps({"title": title, "started": time.time(), "pid": os.getpid()}))
             yield
 
     def _any(self, stack: contextlib.ExitStack, stop: threading.Event) -> int:
         while not stop.is_set():
             for number in range(self.count):
                 lock = self._lock(f"slot-{number}")
-                with contextlib.suppress(Timeout):
+                with self._errors(), contextlib.suppress(Timeout):
                     lock.acquire(timeout=0)
                     stack.callback(lock.release)
                     return number
@@ -178,7 +198,7 @@ class Scheduler:
         """Wait for a task's end; ``None`` when a task that it builds on did not end well.
 
         Raises:
-            UserError: the cache could not take the result.
+            UserError: the cache could not take the result, or there is no place for jobs.
             Interrupted: the scheduler was closed meanwhile.
         """
         self.add([task])
