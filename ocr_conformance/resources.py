@@ -1,4 +1,4 @@
-"""Where the built-in ``models/`` and ``fixtures/`` are (in the wheel's ``_data``, or in the checkout), and what we keep."""
+"""Where the built-in ``models/`` and ``fixtures/`` are (the wheel's ``_data``, or the checkout), and what we keep."""
 
 from __future__ import annotations
 
@@ -40,10 +40,9 @@ def user_cache() -> Path:
     """
     import platformdirs
 
-    folder = platformdirs.user_cache_path("ocr-conformance")
-    if folder.is_absolute():
-        return folder
-    try:  # a relative XDG_CACHE_HOME is to be ignored; with neither HOME nor an entry in passwd it begins with "~"
-        return Path("~/.cache/ocr-conformance").expanduser()
+    try:
+        folder = platformdirs.user_cache_path("ocr-conformance")
+        # A relative XDG_CACHE_HOME is to be ignored; without a home older platformdirs give "~/.cache".
+        return folder if folder.is_absolute() else Path("~/.cache/ocr-conformance").expanduser()
     except RuntimeError:
         raise UserError("there is no home folder to keep the cache in: set HOME or XDG_CACHE_HOME") from None
