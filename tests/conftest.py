@@ -188,13 +188,11 @@ def downstream(tmp_path: Path) -> Path:
 @pytest.fixture
 def repository(downstream: Path) -> Iterator[Repository]:
     """A downstream repository; whatever a broken test left running is ended."""
-    from tests.engine.conftest import processes
     from tests.repository import Repository
 
     made = Repository(downstream)
     yield made
-    for process in processes(str(made.temporary)):
-        process.kill()
+    made.end()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.engine.conftest import CHECKOUT, PATIENCE, processes, wait_for
 
@@ -37,6 +39,7 @@ class Repository:
             "PYTHONPATH": str(CHECKOUT),  # our package wherever the tests run
         }
         """Each process of a run, whoever started it, has the temporary folder in its environment."""
+        self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Run pytest."""
@@ -45,7 +48,7 @@ class Repository:
     def launch(self, command: Sequence[str | bytes], **more: Any) -> subprocess.Popen[str]:
         """Run a program as this repository's."""
         given = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL, **more}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=self.root,
             env=self.environment,
@@ -54,6 +57,16 @@ class Repository:
             preexec_fn=_plain_signals,  # noqa: PLW1509 - no threads here
             **given,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End whatever a broken test left running."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
+        for left in processes(str(self.temporary)):
+            left.kill()
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run pytest to its end; its output."""
@@ -120,3 +133,21 @@ def finish(process: subprocess.Popen[str], status: int) -> str:
     assert process.returncode == status, out
     assert "Traceback" not in out and "INTERNALERROR" not in out, out
     return " ".join(out.split())
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounting a small file system needs root")
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[Path]:
+    """A file system in memory; skips where mounting is not allowed."""
+    folder.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=False, capture_output=True, text=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)

@@ -20,9 +20,10 @@ from ocr_conformance.cache import Cache, digest
 from ocr_conformance.errors import CacheError
 from ocr_conformance.isolation import Interrupted, Limits, Runner, Workplace
 from ocr_conformance.schedule import Scheduler, Slots, Task, slot_count
+from tests.repository import needs_root, small_disk
 
 from .conftest import CHECKOUT, PATIENCE, wait_for
-from .test_cache import flip, needs_root, small_disk
+from .test_cache import flip
 
 LIMITS = Limits(PATIENCE, 1 << 30)
 
@@ -191,7 +192,7 @@ def test_closing_interrupts_whoever_waits(bench: Bench) -> None:
 @needs_root
 def test_a_disk_that_fills_up_during_a_job_is_one_sentence(bench: Bench, tmp_path: Path) -> None:
     large = bench.task("large", job="fills_the_disk", bytes=300_000)
-    with small_disk(tmp_path / "disk", 256) as disk:
+    with small_disk(tmp_path / "disk", "size=256k") as disk:
         bench.cache = disk
         with bench.scheduler() as scheduler:
             for task in (large, bench.task("after", large)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -11,7 +10,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from ocr_conformance.errors import CacheError
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Limits
 from tests.engine.conftest import CHECKOUT, PATIENCE
-from tests.repository import OURS, QUICK, Repository, finish
+from tests.repository import OURS, QUICK, Repository, finish, needs_root, small_disk
 
 KEY = digest("a job")
 LIMITS = Limits(10, 1 << 30)
@@ -316,21 +315,6 @@ def test_a_run_takes_a_cache_of_an_odd_name(repository: Repository) -> None:
 REFUSED = "--ocr-cache DIR"
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, options: str) -> Iterator[Path]:
-    """A file system in memory; skips where mounting is not allowed."""
-    folder.mkdir(exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
 def refusal(disk: Path) -> str:
     """Store; why it could not be done, if so."""
     try:
@@ -345,9 +329,6 @@ def refusal(disk: Path) -> str:
 def remount(folder: Path, options: str) -> None:
     """Change a mounted file system."""
     subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
-
-
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounting a small file system needs root")
 
 
 @needs_root

@@ -173,9 +173,7 @@ def test_a_run_that_is_stopped_reports_what_it_has_judged(repository: Repository
     """A second signal, as of an impatient user, disturbs nothing."""
     report = repository.root / "run.json"
     both = (*QUICK, "--ocr-model=reader:slow", f"--ocr-report={report}")
-    hook = f"def pytest_runtest_logfinish(nodeid):\n    open({str(repository.root / 'there')!r}, 'w').close()\n"
-    with (repository.root / "conftest.py").open("a") as stream:
-        stream.write(f"\n\n{hook}")
+    wait_in(repository, "ocr_conformance.plugin", "Conformance.take", 0)
     with held(repository, Phase(_conversion, Repository.converting, both)) as process:
         wait_for(lambda: there(repository))
         deliver(process, number)

@@ -78,9 +78,16 @@ _offset = 0.0
 def _time():
     return _real_time() + _offset
 
-def pytest_runtest_logfinish(nodeid):
+from ocr_conformance.plugin import Conformance
+
+_take = Conformance.take
+
+def _taken(self, record):
     global _offset
     _offset += next(_jumps, 0.0)
+    return _take(self, record)
+
+Conformance.take = _taken
 
 _offset = float({begin!r})
 time.time = _time
