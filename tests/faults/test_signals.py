@@ -30,7 +30,9 @@ _real = {module}.{name}
 def _late(*given, **named):
     Path({there!r}).touch()
     time.sleep({seconds})
-    return _real(*given, **named)
+    result = _real(*given, **named)
+    Path({there!r} + "-and-back").touch()
+    return result
 
 {module}.{name} = _late
 """
@@ -175,7 +177,7 @@ def test_a_run_that_is_stopped_reports_what_it_has_judged(repository: Repository
     both = (*QUICK, "--ocr-model=reader:slow", f"--ocr-report={report}")
     wait_in(repository, "ocr_conformance.plugin", "Conformance.take", 0)
     with held(repository, Phase(_conversion, Repository.converting, both)) as process:
-        wait_for(lambda: there(repository))
+        wait_for((repository.root / "there-and-back").exists)
         deliver(process, number)
         time.sleep(0.01)
         process.send_signal(number)
