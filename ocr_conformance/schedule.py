@@ -332,6 +332,9 @@ class Scheduler:
     def close(self) -> None:
         """Stop: running jobs are killed, nothing of theirs is kept."""
         self._stop.set()
+        with contextlib.suppress(RuntimeError):
+            while True:  # Ctrl-C just after this thread took the lock, and before the block that gives it back
+                self._change.release()
         with self._change:
             self._change.notify_all()
         self._runner.close()

@@ -189,6 +189,15 @@ def test_closing_interrupts_whoever_waits(bench: Bench) -> None:
         assert after.outcome(bench.task("next")).ok, "nor a slot"
 
 
+def test_an_interrupt_that_leaves_the_lock_held_holds_up_no_thread(bench: Bench) -> None:
+    """As Ctrl-C may, between the taking of a lock and the block that gives it back."""
+    with bench.scheduler() as scheduler:
+        scheduler.add([bench.task("long", job="waits")])
+        wait_for(scheduler._slots.running)
+        scheduler._change.acquire()
+    assert not any(thread.is_alive() for thread in scheduler._threads)
+
+
 @needs_root
 def test_a_disk_that_fills_up_during_a_job_is_one_sentence(bench: Bench, tmp_path: Path) -> None:
     large = bench.task("large", job="fills_the_disk", bytes=300_000)
