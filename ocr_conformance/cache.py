@@ -11,11 +11,9 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from filelock import FileLock, Timeout
 from ocr_conformance.errors import CacheError
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Limits
+from ocr_conformance.whole import OWNED, alive, here, own_name
 
 _ENTRY = "entry.json"
 _SCHEMA = 1
@@ -34,7 +33,6 @@ _ABANDONED_SECONDS = 24 * 3600
 _UNUSED_SECONDS = 30 * 24 * 3600
 
 # What `prune` may remove besides entries; whatever else lies in these folders is somebody else's.
-_OWNED = re.compile(r"\d+-(?:[0-9a-f]{8}-)?[0-9a-f]{32}")  # a workspace or a mark: process id, machine, random
 _STAGED = re.compile(r".+-[0-9a-f]{16}")  # a folder of code: name, start of its hash
 _LOCK = re.compile(r"[0-9a-f]{64}\.lock")
 
@@ -86,6 +84,16 @@ def _entry_sha256(entry: dict[str, Any]) -> str:
     return digest({name: value for name, value in entry.items() if name != "sha256"})
 
 
+def _reason(error: OSError, root: Path) -> str:
+    """Why, and of which file in the cache."""
+    reason = error.strerror or str(error)
+    with contextlib.suppress(TypeError, ValueError):
+        where = Path(os.fsdecode(error.filename)).relative_to(root.absolute())
+        if where.parts:
+            return f"{reason}: {where}"
+    return reason
+
+
 @contextlib.contextmanager
 def disk_errors(root: Path) -> Iterator[None]:
     """Turn a full, forbidden or broken disk into one sentence.
@@ -102,7 +110,7 @@ def disk_errors(root: Path) -> Iterator[None]:
                 "or name another place with --ocr-cache DIR"
             ) from error
         raise CacheError(
-            f"cannot write to the cache in {root} ({error.strerror}): name another place with --ocr-cache DIR"
+            f"cannot use the cache in {root} ({_reason(error, root)}): name another place with --ocr-cache DIR"
         ) from error
 
 
@@ -112,6 +120,8 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()  # jobs have working folders of their own
         with disk_errors(root):
+            if os.pathsep in str(self.root):  # jobs get folders of it in PYTHONPATH
+                raise OSError(errno.EINVAL, f"there must be no {os.pathsep!r} in the path")
             self.root.mkdir(parents=True, exist_ok=True)
             # Backups leave out what is tagged: never a folder of the user's own that was named as the cache.
             if not any(self.root.iterdir()):
@@ -121,8 +131,9 @@ class Cache:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Say that a run is under way: what it has used, `prune` leaves alone."""
-        mark = self.root / "runs" / _own_name()
+        """Say that a run is under way: what it has used, `prune` leaves alone. What killed ones left, goes."""
+        self._clear_dead()
+        mark = self.root / "runs" / own_name()
         with disk_errors(self.root):
             mark.touch()
         try:
@@ -147,11 +158,12 @@ class Cache:
         try:
             yield lock.is_locked
         finally:
-            lock.release()
+            with disk_errors(self.root):
+                lock.release()
 
     def workspace(self) -> Path:
         """An empty folder on the cache's own disk, for a job to write to."""
-        folder = self.root / "tmp" / _own_name()
+        folder = self.root / "tmp" / own_name()
         with disk_errors(self.root):
             folder.mkdir()
         return folder
@@ -170,8 +182,8 @@ class Cache:
         if entry is None:
             return None
         stored = Outcome(**{**entry["outcome"], "tail": tuple(entry["outcome"]["tail"]), "folder": folder})
-        if max_age is not None and time.time() - stored.seen > max_age:
-            return None
+        if max_age is not None and not 0 <= time.time() - stored.seen <= max_age:
+            return None  # what is from the future was made by a wrong clock: its age is not known
         if stored.kind == "timeout" and limits.seconds > entry["limits"]["seconds"]:
             return None
         if stored.kind == "memory" and limits.memory > entry["limits"]["memory"]:
@@ -187,12 +199,17 @@ class Cache:
         """What `store` wrote of an entry; one of another schema, or altered, is removed."""
         with disk_errors(self.root):
             try:
-                entry = json.loads((self._folder(key) / _ENTRY).read_text())
+                entry: Any = json.loads((self._folder(key) / _ENTRY).read_text())
             except FileNotFoundError:
                 return None
-            except ValueError:
+            except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError):
                 entry = None
-        if isinstance(entry, dict) and entry.get("schema") == _SCHEMA and entry.get("sha256") == _entry_sha256(entry):
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                entry = None
+        known = {"schema": _SCHEMA, "key": key}
+        if isinstance(entry, dict) and known.items() <= entry.items() and entry.get("sha256") == _entry_sha256(entry):
             return entry
         self.discard(key)
         return None
@@ -256,26 +273,33 @@ class Cache:
         return replace(stored, folder=folder)
 
     def discard(self, key: str) -> None:
-        """Remove an entry: out of sight first, so that nobody reads half of it."""
-        self._remove(self._folder(key))
+        """Remove an entry."""
+        self.remove(self._folder(key))
 
-    def _remove(self, folder: Path) -> None:
-        aside = self.root / "tmp" / _own_name()
+    def remove(self, folder: Path) -> None:
+        """Remove a folder of the cache: out of sight first, so that nobody reads half of it."""
+        aside = self.root / "tmp" / own_name()
         with disk_errors(self.root), contextlib.suppress(FileNotFoundError):
             folder.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+            _delete(aside)
 
     def entries(self) -> list[CacheInfo]:
-        """All entries, the longest unused first."""
+        """All entries, the longest unused first.
+
+        Raises:
+            CacheError: the disk cannot be read.
+        """
         found = []
-        for folder in (self.root / "entries").glob("*/*"):
+        with disk_errors(self.root):
+            folders = list((self.root / "entries").glob("*/*"))
+        for folder in folders:
             try:
                 text = (folder / _ENTRY).read_text()
                 used = (folder / _ENTRY).stat().st_mtime
                 entry = json.loads(text)
                 size = len(text) + sum(known["size"] for known in entry["files"].values())
                 found.append(CacheInfo(entry["key"], entry["title"], size, entry["outcome"]["seen"], used, folder))
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue
         return sorted(found, key=lambda info: info.used)
 
@@ -290,13 +314,13 @@ class Cache:
             CacheError: the disk cannot be read, or what is to go not be removed.
         """
         with disk_errors(self.root):
-            since = self._clear_abandoned()
-        now = time.time()
+            since, idle = self._clear_abandoned()
         entries = self.entries()
+        now = time.time()
         total = sum(entry.size for entry in entries)
         count = freed = 0
         for entry in entries:
-            if entry.used >= since:
+            if entry.used >= since and not (idle and entry.used > now):  # that clock was wrong
                 continue
             old = unused_seconds is not None and now - entry.used > unused_seconds
             if not old and (keep_bytes is None or total - freed <= keep_bytes):
@@ -306,32 +330,41 @@ class Cache:
             freed += entry.size
         return count, freed
 
-    def _clear_abandoned(self) -> float:
-        """Remove what no run needs besides entries; returns when the oldest run under way began, else now."""
+    def _clear_abandoned(self) -> tuple[float, bool]:
+        """Remove what no run needs besides entries.
+
+        Returns when the oldest run under way began, else now; and whether there is none.
+        """
         since = now = time.time()
         idle = True
-        for mark in _owned(self.root / "runs", _OWNED):
+        for mark in _owned(self.root / "runs", OWNED):
             with contextlib.suppress(FileNotFoundError):  # it has just ended
-                began = mark.stat().st_mtime
-                if _alive(mark.name) and (_here(mark.name) or now - began <= _ABANDONED_SECONDS):
+                if _at_work(mark, now):
                     idle = False
-                    since = min(since, began)
+                    since = min(since, mark.stat().st_mtime)
                 else:
                     mark.unlink()
-        for left in _owned(self.root / "tmp", _OWNED):
+        for left in _owned(self.root / "tmp", OWNED):
             with contextlib.suppress(OSError):
-                if now - left.stat().st_mtime > _ABANDONED_SECONDS or not _alive(left.name):
-                    shutil.rmtree(left, ignore_errors=True)
+                if not _at_work(left, now):
+                    _delete(left)
         if idle:
             code, locks = _owned(self.root / "code", _STAGED), _owned(self.root / "locks", _LOCK)
             with contextlib.suppress(FileNotFoundError):  # another process prunes too, and removes the rest
                 for path in code:
                     if path.is_dir() and now - _last_used(path) > _UNUSED_SECONDS:
-                        self._remove(path)
+                        self.remove(path)
                 for path in locks:
                     if path.is_file() and now - _last_used(path) > _UNUSED_SECONDS:
                         path.unlink()
-        return since
+        return since, idle
+
+    def _clear_dead(self) -> None:
+        """Remove the workspaces and marks of this machine's dead processes."""
+        with contextlib.suppress(OSError):
+            for left in (*_owned(self.root / "tmp", OWNED), *_owned(self.root / "runs", OWNED)):
+                if here(left.name) and not alive(left.name):
+                    _delete(left)
 
 
 def _owned(folder: Path, names: re.Pattern[str]) -> list[Path]:
@@ -341,36 +374,24 @@ def _owned(folder: Path, names: re.Pattern[str]) -> list[Path]:
     return [path for path in folder.iterdir() if names.fullmatch(path.name) and not path.is_symlink()]
 
 
+def _at_work(path: Path, now: float) -> bool:
+    """Whether the process that a workspace or mark is of may still run; one of another machine, by what is a day old.
+
+    A time far ahead is one of a clock that was wrong.
+    """
+    return alive(path.name) and (here(path.name) or abs(now - path.stat().st_mtime) <= _ABANDONED_SECONDS)
+
+
+def _delete(path: Path) -> None:
+    """Remove a file or folder as far as that goes."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def _last_used(path: Path) -> float:
     """When a file, or any file in a folder, was last written or (as far as the disk keeps it) read."""
     known = [inside.lstat() for inside in (path, *path.rglob("*")) if not inside.is_dir()]  # looking reads folders
     return max([path.stat().st_mtime, *(max(stat.st_atime, stat.st_mtime) for stat in known)])
-
-
-def _own_name() -> str:
-    """A name for a workspace or a mark: whose it is, and random."""
-    return f"{os.getpid()}-{_machine()}-{uuid.uuid4().hex}"
-
-
-def _machine() -> str:
-    """Tells the machines apart that share a cache; 8 hexadecimal digits."""
-    return digest(platform.node())[:8]
-
-
-def _here(name: str) -> bool:
-    """Whether a workspace or mark is of this machine."""
-    return name.count("-") < 2 or name.split("-")[1] == _machine()
-
-
-def _alive(name: str) -> bool:
-    """Whether the process that made a workspace or mark (its id begins the name) may still run."""
-    if not _here(name):  # of another machine its processes cannot be asked
-        return True
-    pid, _, _ = name.partition("-")
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (OverflowError, PermissionError):  # no process of this machine, or another user's: not ours to clear
-        return True
-    return True

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import operator
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ocr_conformance import checks, images, manifest, pictures, pipelines, toolchain, weights
+from ocr_conformance import checks, images, manifest, pictures, pipelines, resources, toolchain, weights
 from ocr_conformance.cache import Cache, digest, disk_errors, tree_sha256
 from ocr_conformance.cases import MODES, Case, is_glob, matches, model_id
 from ocr_conformance.claims import apply_claims
@@ -72,10 +73,12 @@ DEFAULT_MEMORY = 9 * 2**30
 
 
 def default_cache() -> Path:
-    """The user's cache folder for artifacts and evidence."""
-    import platformdirs
+    """The user's cache folder for artifacts and evidence.
 
-    return platformdirs.user_cache_path("ocr-conformance") / "artifacts"
+    Raises:
+        UserError: the user has no home.
+    """
+    return resources.user_cache() / "artifacts"
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,14 @@ def _code_sha256(files: tuple[tuple[str, Path], ...]) -> str:
 @functools.cache
 def _worker_sha256() -> str:
     return tree_sha256((str(path.relative_to(_PACKAGE)), path) for path in _worker_files())
+
+
+def _is_tree(folder: Path, files: Iterable[tuple[str, Path]], sha256: str) -> bool:
+    """Whether the copies of files in a folder have the hash that they had."""
+    try:
+        return tree_sha256((name, folder / (name or path.name)) for name, path in files) == sha256
+    except OSError:
+        return False
 
 
 def _worker_files() -> Iterator[Path]:
@@ -263,6 +274,7 @@ class Engine:
         self._results: dict[tuple[Case, str], CheckResult] = {}
         self._handed_out: dict[Case, Path] = {}
         self._explanations: dict[Case, dict[str, Any]] = {}
+        self._staged_whole: set[Path] = set()
         self._reported: set[Case] = set()
         """Cases whose `conversion` is judged in this run, here or in another worker."""
         self.chains = self._toolchains()
@@ -511,30 +523,60 @@ class Engine:
             self._scheduler = Scheduler(self.cache, self.slots, self.limits, max_age=self.settings.max_age)
         return self._scheduler
 
-    def _staged(self, name: str, sha256: str, files: Iterable[tuple[str, Path]]) -> Path:
-        """Copy files to a folder of the cache that is named by their hash; jobs see copies, never a checkout."""
+    def _staged(self, name: str, sha256: str, files: Iterable[tuple[str, Path]], below: str = "") -> Path:
+        """Copy files to a folder of the cache that is named by their hash; jobs see copies, never a checkout.
+
+        Args:
+            files: what is hashed as which name, which it has in the folder, too.
+            below: the folder there that they lie in, where their names do not say it.
+
+        Raises:
+            UserError: a file has changed since it was hashed.
+            CacheError: the disk is full or forbidden.
+        """
         folder = self.cache.root / "code" / f"{name}-{sha256[:16]}"
-        if folder.is_dir():
+        named = list(files)
+        if folder in self._staged_whole and folder.is_dir():
+            return folder
+        if _is_tree(folder / below, named, sha256):
             with contextlib.suppress(OSError):
                 os.utime(folder)  # what `prune` goes by
         else:
-            aside = self.cache.workspace()
+            self._copy(folder, named, sha256, below)
+        self._staged_whole.add(folder)
+        return folder
+
+    def _copy(self, folder: Path, files: list[tuple[str, Path]], sha256: str, below: str) -> None:
+        """Put files into a folder of the cache that appears whole."""
+        aside = self.cache.workspace()
+        try:
             with disk_errors(self.cache.root):
                 for relative, path in files:
-                    target = aside / relative
+                    target = aside / below / (relative or path.name)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, target)
                 folder.parent.mkdir(exist_ok=True)
-            try:
-                aside.rename(folder)
-            except OSError:  # another process was first
-                shutil.rmtree(aside, ignore_errors=True)
-        return folder
+            if not _is_tree(aside / below, files, sha256):
+                changed = files[0][1] if len(files) == 1 else files[0][1].parent
+                raise UserError(f"{changed} has changed while it was read: run again")
+            for _ in range(2):
+                try:
+                    aside.rename(folder)
+                    return
+                except OSError as error:  # another process was first, or what is there is not whole
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                        with disk_errors(self.cache.root):
+                            raise
+                if _is_tree(folder / below, files, sha256):
+                    return
+                self.cache.remove(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
     @functools.cached_property
     def _worker_path(self) -> Path:
-        named = ((f"ocr_conformance/{path.relative_to(_PACKAGE)}", path) for path in _worker_files())
-        return self._staged("ocr_conformance", _worker_sha256(), named)
+        named = ((str(path.relative_to(_PACKAGE)), path) for path in _worker_files())
+        return self._staged("ocr_conformance", _worker_sha256(), named, below="ocr_conformance")
 
     def _adapter(self, source: Source) -> Path:
         """The staged copy of a model's Python files: its folder, with those it uses beside it."""
@@ -547,7 +589,7 @@ class Engine:
         if not path.endswith(".py"):
             return reference, reference
         sha256 = tree_sha256([("", Path(path))])
-        staged = self._staged(Path(path).stem, sha256, [(Path(path).name, Path(path))])
+        staged = self._staged(Path(path).stem, sha256, [("", Path(path))])
         return f"{staged / Path(path).name}:{name}", f"{sha256}:{name}"
 
     def place(self, chain: Toolchain, requires: Sequence[str]) -> Toolchain:
@@ -1151,9 +1193,11 @@ class Engine:
 
     def close(self) -> None:
         """Stop running jobs; what they had done is dropped, what was finished is kept."""
-        if self._scheduler is not None:  # the parts' engines have none
-            self._scheduler.close()
-        self._in_use.close()
+        try:
+            if self._scheduler is not None:  # the parts' engines have none
+                self._scheduler.close()
+        finally:
+            self._in_use.close()
 
 
 class TaskMaker:

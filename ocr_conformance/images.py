@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def choose(files: Iterable[str], count: int | None, seed: str) -> tuple[str, ...
     The ``count`` smallest values of sha256(seed, file name) win: no generator whose stream could change between
     versions, and one more file in the folder exchanges at most one of those chosen.
     """
-    ranked = sorted(files, key=lambda file: hashlib.sha256(f"{seed}\0{file}".encode()).digest())
+    ranked = sorted(files, key=lambda file: hashlib.sha256(_bytes(f"{seed}\0{file}")).digest())
     return tuple(sorted(ranked[:count]))
 
 
@@ -180,7 +181,8 @@ def _read_labels(root: Path) -> dict[str, str]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        file, tab, text = line.partition("\t")
+        named, tab, text = line.partition("\t")
+        file = os.fsdecode(named.encode())  # as a listing of the folder has it, also in a locale without Unicode
         where = f"{table}, line {number}"
         if not (file and tab and text) or "\t" in text:
             raise UserError(f"{where}: {line!r} is not 'file<TAB>text': write one image and its text a line")
@@ -226,4 +228,9 @@ def _digest(files: Iterable[str], samples: Iterable[Sample]) -> str:
         if sample.words is not None:
             line += "\t" + json.dumps([(word.polygon, word.text, word.ignore) for word in sample.words])
         lines.append(f"{line}\n")
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(_bytes("".join(lines))).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; the bytes of a file's name as they are, whatever the locale makes of them."""
+    return text.encode("utf-8", "surrogateescape")

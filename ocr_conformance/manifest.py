@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
 import time
-import uuid
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance import targets, toolchain, weights
+from ocr_conformance.whole import parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,19 +146,7 @@ def write(target: Path, product: Path, known: dict[str, Any]) -> None:
     Raises:
         OSError: they cannot be written; what was begun is removed.
     """
-    mark = uuid.uuid4().hex
-    parts = [(target.with_name(f".{name}.{mark}"), target.with_name(name)) for name in _names(target)]
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copyfile(product, parts[0][0])
-        parts[1][0].write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-        for part, whole in parts:
-            part.rename(whole)
-    finally:
-        for part, _ in parts:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-
-
-def _names(target: Path) -> tuple[str, str]:
-    return target.name, target.with_suffix(".json").name
+    with parts(target, target.with_suffix(".json")) as (copy, described):
+        shutil.copyfile(product, copy)
+        described.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ Pillow and numpy are imported where they are used.
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.scenes import read_rgb
 from ocr_conformance.errors import UserError
+from ocr_conformance.whole import parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,14 +98,10 @@ def write(root: Path, case: str, image: Path, name: str, data: Mapping[str, Any]
     info.add_text("Description", description)
     content = io.BytesIO()
     picture.save(content, "PNG", pnginfo=info)
-    part = target.with_name(f".{uuid.uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with parts(target) as (part,):
             part.write_bytes(content.getvalue())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"--ocr-pictures {root}: cannot write {target.name} ({error.strerror})") from error
     return target

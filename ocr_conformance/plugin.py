@@ -5,10 +5,12 @@ Importing this module imports pytest and the standard library only; the rest is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ocr_conformance.conformance import Engine, Settings
     from ocr_conformance.report.difference import Change
     from ocr_conformance.results import CheckResult
+    from ocr_conformance.stopping import Stopping
 
 _SUITE = "ocr_conformance.suite"
 _NODE = "ocr"
@@ -164,7 +167,13 @@ def ocr_judge(request: pytest.FixtureRequest) -> Callable[[Case, str], None]:
 def _active(config: pytest.Config) -> Conformance:
     """The run's judge; made when the first test asks for one (a re-exported suite has no ``--ocr-model``)."""
     if _KEY not in config.stash:
-        conformance = config.stash[_KEY] = Conformance(config)
+        from ocr_conformance.stopping import Stopping
+
+        stopping = Stopping()
+        if not _is_worker(config):  # xdist's controller stops its workers
+            stopping.install()
+            config.add_cleanup(stopping.remove)
+        conformance = config.stash[_KEY] = Conformance(config, stopping)
         config.pluginmanager.register(_Active(conformance), "ocr_conformance.active")
     return config.stash[_KEY]
 
@@ -299,9 +308,16 @@ class _Active:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Nothing judged is an error, not green; a model without a passed mode beyond float32 fails."""
-        self.conformance.close()
-        if not _is_worker(session.config) and not session.config.option.collectonly:
-            session.exitstatus = self.conformance.finish(int(exitstatus))
+        with self.conformance.uninterrupted():
+            self.conformance.close()
+            if not _is_worker(session.config) and not session.config.option.collectonly:
+                session.exitstatus = self.conformance.finish(int(exitstatus))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Stop the jobs at once, whatever other plugins do before the session has ended."""
+        with self.conformance.uninterrupted():
+            self.conformance.stop()
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The tables and counts, on the controller only."""
@@ -325,7 +341,8 @@ class _Active:
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
         """Stop what an interrupted run left running."""
-        self.conformance.close()
+        with self.conformance.uninterrupted():
+            self.conformance.close()
 
 
 _RESULT: pytest.StashKey[CheckResult] = pytest.StashKey()
@@ -350,13 +367,15 @@ def _is_worker(config: pytest.Config) -> bool:
 class Conformance:
     """Holds a run's engine and its results, and turns verdicts into pytest outcomes."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, stopping: Stopping | None = None) -> None:
         self.config = config
+        self._stopping = stopping
         self._engine: Engine | None = None
         self._records: list[dict[str, Any]] = []
         self._cache: Any = None
         self.nodes = [f"{_NODE}::{text.partition('::')[2]}" for text in config.args if _is_node(text)]
         self._started = time.time()
+        self._began = time.monotonic()
         self._progress: _Progress | None = None
         self._selected = 0
         self._jobs: dict[str, int] = {}
@@ -678,7 +697,7 @@ class Conformance:
             self._document = record.document(
                 self.engine,
                 self._records,
-                time.time() - self._started,
+                time.monotonic() - self._began,
                 sum(self._jobs.values()),
                 self._started,
             )
@@ -692,6 +711,8 @@ class Conformance:
             except UserError as error:
                 self._lines.append(str(error))
                 status = status or int(pytest.ExitCode.TESTS_FAILED)
+        if self._stopping is not None and self._stopping.caught not in (0, signal.SIGINT):
+            return self._stopping.status
         if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return status
         asked = self._selected or self.nodes or self.config.getoption("ocr_model")
@@ -748,13 +769,21 @@ class Conformance:
         for line in (*terminal.changes(self._changes, writer.fullwidth), *self._lines):
             terminalreporter.write_line(line)
 
-    def close(self) -> None:
-        """Stop jobs and progress; drop a temporary cache."""
+    def uninterrupted(self) -> contextlib.AbstractContextManager[None]:
+        """While something is done that Ctrl-C should not disturb."""
+        return contextlib.nullcontext() if self._stopping is None else self._stopping.uninterrupted()
+
+    def stop(self) -> None:
+        """Stop jobs and progress."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
         if self._engine is not None:
             self._engine.close()
+
+    def close(self) -> None:
+        """Stop jobs and progress; drop a temporary cache."""
+        self.stop()
         if self._cache is not None:
             self._cache.__exit__(None, None, None)
             self._cache = None

@@ -130,7 +130,7 @@ class ModelEntry:
             (f"{folder.name}/{path.relative_to(folder)}", path)
             for folder in folders
             for path in sorted(folder.rglob("*.py"))
-            if path.relative_to(folder).parts[0] != "training"
+            if path.relative_to(folder).parts[0] != "training" and path.is_file()
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Where the built-in ``models/`` and ``fixtures/`` are: in the wheel's ``_data``, or in the checkout."""
+"""Where the built-in ``models/`` and ``fixtures/`` are (the wheel's ``_data``, or the checkout), and what we keep."""
 
 from __future__ import annotations
 
@@ -30,3 +30,19 @@ def folder(name: Literal["models", "fixtures"]) -> Path:
         f"the built-in {name} are neither in {packed} nor in {checkout}: this installation is incomplete, "
         "install pytest-ocr-conformance again (pip install --force-reinstall pytest-ocr-conformance)"
     )
+
+
+def user_cache() -> Path:
+    """The user's folder for what we keep.
+
+    Raises:
+        UserError: the user has no home.
+    """
+    import platformdirs
+
+    try:
+        folder = platformdirs.user_cache_path("ocr-conformance")
+        # A relative XDG_CACHE_HOME is to be ignored; without a home older platformdirs give "~/.cache".
+        return folder if folder.is_absolute() else Path("~/.cache/ocr-conformance").expanduser()
+    except RuntimeError:
+        raise UserError("there is no home folder to keep the cache in: set HOME or XDG_CACHE_HOME") from None

@@ -7,6 +7,7 @@ the cache and the slots, both guarded by file locks, so that any number of them 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -21,8 +22,8 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from ocr_conformance.cache import Cache
-from ocr_conformance.errors import CacheError
+from ocr_conformance.cache import Cache, disk_errors
+from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, Workplace
 
@@ -66,19 +67,37 @@ class Slots:
     """``count`` places for jobs, shared by every process of this user on the machine."""
 
     def __init__(self, count: int, folder: Path | None = None) -> None:
-        self.folder = folder or Path(tempfile.gettempdir()) / f"ocr-conformance-{os.getuid()}"
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.folder = folder or Path(tempfile.gettempdir()) / f"ocr-conformance-{os.getuid()}"
+        except OSError as error:  # it has tried several
+            raise UserError(f"{error.strerror}: set TMPDIR to a folder that can be written to") from None
+        with self._errors():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.count = count
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what the disk of the places says into one sentence.
+
+        Raises:
+            UserError: in place of an `OSError`.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot use {self.folder}, where the machine's places for jobs are ({error.strerror or error}): "
+                "set TMPDIR to a folder with some space that can be written to"
+            ) from error
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self.folder / f"{name}.lock", thread_local=False)
 
-    @staticmethod
-    def _acquire(lock: FileLock, stop: threading.Event) -> None:
+    def _acquire(self, lock: FileLock, stop: threading.Event) -> None:
         while True:
             if stop.is_set():
                 raise Interrupted
-            with contextlib.suppress(Timeout):
+            with self._errors(), contextlib.suppress(Timeout):
                 lock.acquire(timeout=0.5, poll_interval=_POLL_SECONDS)
                 return
 
@@ -95,7 +114,8 @@ class Slots:
             stack.callback(gate.release)
             if everything:
                 # also those of runs that have more of them; behind the gate nobody takes another
-                used = (int(path.stem.partition("-")[2]) for path in self.folder.glob("slot-*.lock"))
+                known = (path.stem.partition("-")[2] for path in self.folder.glob("slot-*.lock"))
+                used = {int(number) for number in known if number.isdecimal()}
                 for number in sorted({*range(self.count), *used}):
                     lock = self._lock(f"slot-{number}")
                     self._acquire(lock, stop)
@@ -105,15 +125,16 @@ class Slots:
                 number = self._any(stack, stop)
                 gate.release()
             note = self.folder / f"slot-{number}.json"
-            note.write_text(json.dumps({"title": title, "started": time.time(), "pid": os.getpid()}))
             stack.callback(note.unlink, missing_ok=True)
+            with self._errors():
+                note.write_text(json.dumps({"title": title, "started": time.time(), "pid": os.getpid()}))
             yield
 
     def _any(self, stack: contextlib.ExitStack, stop: threading.Event) -> int:
         while not stop.is_set():
             for number in range(self.count):
                 lock = self._lock(f"slot-{number}")
-                with contextlib.suppress(Timeout):
+                with self._errors(), contextlib.suppress(Timeout):
                     lock.acquire(timeout=0)
                     stack.callback(lock.release)
                     return number
@@ -150,7 +171,7 @@ class Scheduler:
         self._slots = slots
         self._limits = limits
         self._max_age = max_age
-        self._began = time.time()
+        self._began = time.monotonic()
         self._runner = Runner()
         self._states: dict[str, _State] = {}
         self._wanted: list[str] = []
@@ -177,7 +198,7 @@ class Scheduler:
         """Wait for a task's end; ``None`` when a task that it builds on did not end well.
 
         Raises:
-            UserError: the cache could not take the result.
+            UserError: the cache could not take the result, or there is no place for jobs.
             Interrupted: the scheduler was closed meanwhile.
         """
         self.add([task])
@@ -267,7 +288,7 @@ class Scheduler:
 
     def _age(self) -> float | None:
         """What this run itself has made is fresh, however small ``max_age`` is."""
-        return None if self._max_age is None else self._max_age + time.time() - self._began
+        return None if self._max_age is None else self._max_age + time.monotonic() - self._began
 
     def _run(self, task: Task) -> Outcome | None:
         folders = {}
@@ -290,6 +311,9 @@ class Scheduler:
                 outcome = self._runner.run(task.workplace, request, self._limits)
             with self._change:
                 self.executed += 1
+            if not workspace.parent.is_dir():
+                with disk_errors(self._cache.root):
+                    raise FileNotFoundError(errno.ENOENT, f"it was removed during {task.title}")
             if not outcome.ok and _disk_full(outcome):
                 raise CacheError(
                     f"no space left for the cache in {self._cache.root} during {task.title}: free some "
@@ -308,6 +332,9 @@ class Scheduler:
     def close(self) -> None:
         """Stop: running jobs are killed, nothing of theirs is kept."""
         self._stop.set()
+        with contextlib.suppress(RuntimeError):
+            while True:  # Ctrl-C just after this thread took the lock, and before the block that gives it back
+                self._change.release()
         with self._change:
             self._change.notify_all()
         self._runner.close()

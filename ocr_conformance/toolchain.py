@@ -26,6 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ocr_conformance import resources
 from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.names import near
 
@@ -140,9 +141,7 @@ def _read_locks(folder: Path) -> dict[str, Lock]:
 
 def default_root() -> Path:
     """Folder of the toolchains in the user's cache."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("ocr-conformance") / "toolchains"
+    return resources.user_cache() / "toolchains"
 
 
 @functools.lru_cache(maxsize=1)

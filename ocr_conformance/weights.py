@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import fnmatch
+import glob
 import hashlib
 import os
 import tempfile
@@ -189,6 +190,8 @@ def _download(source: WeightsSource, what: str, cache: Path, offline: bool) -> P
                     f"{what} are not in {cache} and --ocr-offline forbids to fetch {source.url}: "
                     "run once without --ocr-offline, or give the file with --ocr-weights FILE"
                 )
+            for left in cache.glob(f"{glob.escape(target.name)}.*.part"):  # of a killed process: the lock is ours
+                left.unlink()
             descriptor, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=cache)
             os.close(descriptor)
             part = Path(name)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -27,6 +27,9 @@ if importlib.util.find_spec("hypothesis") is not None:
     # On a machine that others use too, a slow example says nothing.
     settings.register_profile("project", deadline=None)
     settings.load_profile("project")
+
+if TYPE_CHECKING:
+    from tests.repository import Repository
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -201,6 +204,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def downstream(tmp_path: Path) -> Path:
     """A repository that has the plugin installed and judges a model of its own (``tests/downstream``), in a folder."""
     return make_downstream(tmp_path / "downstream")
+
+
+@pytest.fixture
+def repository(downstream: Path) -> Iterator[Repository]:
+    """A downstream repository; whatever a broken test left running is ended."""
+    from tests.repository import Repository
+
+    made = Repository(downstream)
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

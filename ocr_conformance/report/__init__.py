@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.errors import UserError
+from ocr_conformance.whole import parts
 
 if TYPE_CHECKING:
     from ocr_conformance.report.difference import Change
@@ -82,13 +81,11 @@ def put(text: str, path: Path, option: str) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with parts(path) as (part,):
+            # A name that is not UTF-8 (its bytes are surrogates in a str) stands there as JSON has it, \udcff.
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         raise UserError(f"{option} {path}: cannot be written ({error.strerror})") from error
 
 

@@ -71,7 +71,7 @@ def test_the_top_command_says_how_commands_end(capsys: Captured) -> None:
         "  1    a check failed",
         "  4    a mistake",
         "  5    nothing was",
-        "  130  interrupted",
+        "  130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP",
     ):
         assert line in text
     for name in COMMANDS:

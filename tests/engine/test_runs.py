@@ -1,123 +1,18 @@
-"""Whole runs of pytest in a downstream repository: interrupted, killed, repeated after a change."""
+"""Whole runs of pytest in a downstream repository, repeated after a change (tests/faults: interrupted, killed)."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ocr_conformance.cache import Cache
+from tests.repository import QUICK, Repository
 
-from .conftest import CHECKOUT, PATIENCE, processes, wait_for
-
-PYTEST = (
-    *(sys.executable, "-m", "pytest", "-p", "ocr_conformance.plugin"),
-    *("-p", "no:cacheprovider", "-q", "-p", "no:hypothesispytest"),
-)
-SLOW = ("--ocr-model=reader:slow", "--ocr-mode=float32", "--ocr-check=text")
-QUICK = ("--ocr-model=reader", "--ocr-mode=float32", "--ocr-check=text")
-
-
-class Repository:
-    """A downstream repository, with a cache and slots of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.cache = root.parent / "cache"
-        self.temporary = root.parent / "tmp"
-        self.temporary.mkdir()
-        self.contract = root / "models" / "reader" / "contract.toml"
-        self.model = root / "models" / "reader" / "model.py"
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run pytest."""
-        return subprocess.Popen(
-            [*PYTEST, f"--ocr-cache={self.cache}", *arguments],
-            cwd=self.root,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # A shell's background job, as CI may be, is started with SIGINT ignored, and so would be what it starts.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
-        )
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Slots of its own (they live in the temporary folder), and our package wherever the tests run."""
-        return {**os.environ, "TMPDIR": str(self.temporary), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-
-    def run(self, *arguments: str, status: int = 0) -> str:
-        """Run pytest to its end; its output."""
-        process = self.start(*arguments)
-        out, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == status, out
-        return " ".join(out.split())
-
-    def converting(self) -> bool:
-        """Whether the slow converter is at work."""
-        stages = [path.read_text() for path in (self.cache / "tmp").glob("*/.stage")]
-        return "convert" in stages
-
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run pytest until the slow conversion is under way."""
-        process = self.start(*SLOW, *arguments)
-        try:
-            wait_for(self.converting)
-        except BaseException:
-            process.kill()
-            raise
-        return process
-
-    def unmarked(self) -> bool:
-        """Nothing of ours runs any more: no engine, no warm parent, no job."""
-        return not processes(str(self.cache))
-
-
-@pytest.fixture
-def repository(downstream: Path) -> Iterator[Repository]:
-    """A downstream repository; whatever a broken test left running is ended."""
-    made = Repository(downstream)
-    yield made
-    for process in processes(str(made.cache)):
-        process.kill()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_stopped_in_a_conversion_leaves_nothing(repository: Repository, number: signal.Signals) -> None:
-    process = repository.begin()
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == (2 if number == signal.SIGINT else -number), out
-    wait_for(repository.unmarked)
-    assert not any("pack" in info.title for info in Cache(repository.cache).entries()), (
-        "the conversion was not finished"
-    )
-    if number == signal.SIGINT:
-        assert not any((repository.cache / "tmp").iterdir())
-        assert not any((repository.cache / "runs").iterdir())
-    if number == signal.SIGKILL:
-        assert "1 passed" in repository.run(*SLOW)
-        assert "nothing converted or run" in repository.run(*SLOW)
-        Cache(repository.cache).prune()
-        assert not any((repository.cache / "tmp").iterdir())
-        assert not any((repository.cache / "runs").iterdir())
-
-
-def test_two_runs_at_once_convert_once(repository: Repository) -> None:
-    first = repository.begin()
-    second = repository.start(*SLOW)
-    for process in (first, second):
-        out, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, out
-    titles = [info.title for info in Cache(repository.cache).entries()]
-    assert len(titles) == len(set(titles)), "each job has one entry"
+from .conftest import CHECKOUT, PATIENCE
 
 
 def made(repository: Repository) -> dict[str, float]:
@@ -155,24 +50,6 @@ def test_max_age_0_looks_afresh(repository: Repository) -> None:
     after = made(repository)
     assert after.keys() == before.keys()
     assert all(after[name] > before[name] for name in before)
-
-
-def test_an_artifact_that_rotted_is_made_anew(repository: Repository) -> None:
-    repository.run(*QUICK)
-    (artifact,) = (repository.cache / "entries").glob("*/*/model.bin")
-    data = bytearray(artifact.read_bytes())
-    data[len(data) // 2] ^= 1
-    artifact.write_bytes(data)
-    assert "1 passed" in repository.run(*QUICK)
-    assert "nothing converted or run" in repository.run(*QUICK)
-    assert artifact.read_bytes() != data
-
-
-def test_a_cache_that_cannot_be_written_ends_the_run_in_one_sentence(repository: Repository) -> None:
-    repository.cache.touch()
-    out = repository.run(*QUICK, status=4)
-    assert f"cannot write to the cache in {repository.cache}" in out
-    assert "Traceback" not in out and "INTERNALERROR" not in out
 
 
 FUNCTION_API = """

@@ -20,9 +20,10 @@ from ocr_conformance.cache import Cache, digest
 from ocr_conformance.errors import CacheError
 from ocr_conformance.isolation import Interrupted, Limits, Runner, Workplace
 from ocr_conformance.schedule import Scheduler, Slots, Task, slot_count
+from tests.repository import needs_root, small_disk
 
 from .conftest import CHECKOUT, PATIENCE, wait_for
-from .test_cache import flip, needs_root, small_disk
+from .test_cache import flip
 
 LIMITS = Limits(PATIENCE, 1 << 30)
 
@@ -188,10 +189,19 @@ def test_closing_interrupts_whoever_waits(bench: Bench) -> None:
         assert after.outcome(bench.task("next")).ok, "nor a slot"
 
 
+def test_an_interrupt_that_leaves_the_lock_held_holds_up_no_thread(bench: Bench) -> None:
+    """As Ctrl-C may, between the taking of a lock and the block that gives it back."""
+    with bench.scheduler() as scheduler:
+        scheduler.add([bench.task("long", job="waits")])
+        wait_for(scheduler._slots.running)
+        scheduler._change.acquire()
+    assert not any(thread.is_alive() for thread in scheduler._threads)
+
+
 @needs_root
 def test_a_disk_that_fills_up_during_a_job_is_one_sentence(bench: Bench, tmp_path: Path) -> None:
     large = bench.task("large", job="fills_the_disk", bytes=300_000)
-    with small_disk(tmp_path / "disk", 256) as disk:
+    with small_disk(tmp_path / "disk", "size=256k") as disk:
         bench.cache = disk
         with bench.scheduler() as scheduler:
             for task in (large, bench.task("after", large)):

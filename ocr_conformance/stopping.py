@@ -1,0 +1,67 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a run in the same order: jobs are killed, and what they left is removed."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+_AGAIN_SECONDS = 2.0
+"""Sooner than this a second signal is the same wish, and would only disturb the stopping."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal other than Ctrl-C's."""
+
+
+class Stopping:
+    """Takes those signals while it is installed, as far as nobody else does; ``caught`` is the last one's number."""
+
+    def __init__(self) -> None:
+        self.caught = 0
+        self._last = -_AGAIN_SECONDS
+        self._busy = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def install(self) -> None:
+        """Take the signals whose handling is Python's own; ignored ones (nohup) stay so."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            handler = signal.getsignal(number)
+            if handler == (signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL):
+                self._before[number] = signal.signal(number, self._take)
+
+    def remove(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._take:
+                signal.signal(number, handler)
+        self._before.clear()
+
+    @property
+    def status(self) -> int:
+        """The exit status, as a shell has it of a process that the signal ended."""
+        return 128 + self.caught
+
+    @contextlib.contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Let no such signal disturb what is soon done: stopping, and writing reports."""
+        before, self._busy = self._busy, True
+        try:
+            yield
+        finally:
+            self._busy = before
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._busy or now - self._last < _AGAIN_SECONDS:
+            return
+        self._last, self.caught = now, number
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Stopped(signal.Signals(number).name)
