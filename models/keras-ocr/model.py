@@ -122,8 +122,8 @@ class KerasOCR(KerasModel, Recognizer):
         else:
             try:
                 recognizer.model.load_weights(path)
-            except (ValueError, OSError, KeyError) as error:
-                reason = str(error).strip().splitlines()[0]
+            except Exception as error:  # of Keras, h5py and zipfile
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ValueError(f"weights {Path(path).name} do not fit keras-ocr's recognizer: {reason}") from error
         return recognizer
 
