@@ -211,14 +211,14 @@ def test_toml_that_is_too_much(tmp_path: Path, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def record(make_repository: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A real one: a recognizer, a detector and their pipeline, what fails and what reads garbage."""
+    """A real one: of a recognizer that passes, of one that reads garbage, and of a detector."""
     repository = make_repository(tmp_path_factory.mktemp("record") / "repository")
-    models = ("reader", "reader:garbage", "finder", "pipeline:finder+reader")
+    models = ("reader", "reader:garbage", "finder")
     options = ["-o", "ocr_model_paths=models detectors", *(f"--ocr-model={model}" for model in models)]
-    status, text = toy.judge(repository, *options, "--ocr-mode=float32", "--ocr-mode=int8", "--ocr-report=run.json")
+    status, text = toy.judge(repository, *options, "--ocr-mode=int8", "--ocr-report=run.json")
     assert status == 1, text
     found: dict[str, Any] = json.loads((repository / "run.json").read_text())
-    assert len(found["cases"]) > 6
+    assert len(found["cases"]) == 3
     return found
 
 
@@ -262,8 +262,8 @@ def test_records_with_something_wrong(explore: Explore, record: dict[str, Any], 
         taken += 1
         shown(loaded, original)
 
-    explore(judge, steps(st.one_of(VALUES, st.none(), st.just(deep(300)))), examples=60)
-    assert taken > 5  # else nothing was shown
+    explore(judge, steps(st.one_of(VALUES, st.none(), st.just(deep(300)))), examples=20)
+    assert taken > 3  # else nothing was shown
 
 
 @pytest.mark.parametrize(
