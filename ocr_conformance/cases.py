@@ -54,7 +54,7 @@ class Case:
         found = _CASE.fullmatch(text)
         if found is None:
             raise UserError(
-                f"{text!r} is no case: expected model[:variant]/route/mode@toolchain, "
+                f"{text[:200]!r} is no case: expected model[:variant]/route/mode@toolchain, "
                 "e.g. keras-ocr/tf-lite/full-int8@modern"
             )
         return cls(found["model"], found["variant"] or "", found["route"], found["mode"], found["toolchain"])

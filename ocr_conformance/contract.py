@@ -34,7 +34,7 @@ from pydantic import (
 
 from ocr_conformance.cases import MODES, Case, matches
 from ocr_conformance.checks import CHECKS
-from ocr_conformance.errors import UserError
+from ocr_conformance.errors import UserError, escaped
 from ocr_conformance.targets import TARGETS
 from ocr_conformance.weights import WeightsSource
 
@@ -917,7 +917,10 @@ def _read(path: Path) -> str:
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # the latter, and a ValueError that is no TOMLDecodeError: too much of it
         raise UserError(f"{where} is no TOML: {error}") from error
 
 
@@ -945,7 +948,8 @@ def _location(where: str, loc: tuple[int | str, ...], lines: Mapping[str, tuple[
         prefix = place(where, parts[0], parts[1], lines)
         parts = parts[2:]
     key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
-    return f"{prefix}, {key}" if key else prefix
+    key = key if len(key) <= 200 else f"{key[:200]}..."
+    return f"{prefix}, {escaped(key)}" if key else prefix
 
 
 def _complaint(shape: type[BaseModel], problem: Any) -> str:
@@ -959,8 +963,17 @@ def _complaint(shape: type[BaseModel], problem: Any) -> str:
     message = re.sub(r"^(Input|String) should (be )?", lambda found: "expected " + ("" if found[2] else "to "), message)
     message = message.replace("a valid tuple", "a list")
     given = problem["input"]
-    shown = f", not {given!r}" if kind != "value_error" and isinstance(given, (str, int, float, bool)) else ""
+    shown = f", not {_brief(given)}" if kind != "value_error" and isinstance(given, (str, int, float, bool)) else ""
     return message + shown
+
+
+def _brief(value: object) -> str:
+    """A value for a message, not longer than a line."""
+    try:
+        text = ascii(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        return "so large a number"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _keys_at(shape: Any, loc: tuple[int | str, ...]) -> list[str]:

@@ -271,8 +271,9 @@ def _outcome(engine: Engine, run: Task) -> Outcome:
     culprit = engine.scheduler.culprit(run)
     assert culprit is not None
     task, failed = culprit
-    if failed.stage == "source" and failed.message.startswith("ValueError: "):
-        raise UserError(failed.message.removeprefix("ValueError: "))
+    kind, _, reason = failed.message.partition(": ")
+    if failed.stage == "source" and kind in ("ValueError", "Changed"):
+        raise UserError(reason)
     raise Unread(f"{task.title}: {failed.kind} at {failed.stage or 'start'}: {failed.message}")
 
 

@@ -9,13 +9,25 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ocr_conformance import resources, truth
 from ocr_conformance.errors import UserError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """File names that count as images."""
+
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+"""What a file of such a name may hold, whichever it is called.
+
+Pillow knows forty more, among them PostScript, for which it starts Ghostscript: no image needs them.
+"""
+
+LARGEST = 1 << 30
+"""Bytes of an image file; what Pillow takes for no bomb has less without any compression."""
 
 LABELS = "labels.tsv"
 """``file<TAB>text``, one image a line, UTF-8, no header."""
@@ -125,9 +137,10 @@ def of_files(paths: Sequence[Path]) -> ImageSet:
         UserError: one is no file, or does not decode.
     """
     for path in paths:
-        if not path.is_file():
-            found = f"is a folder: name the files in it, e.g. {path}/*.png" if path.is_dir() else "does not exist"
-            raise UserError(f"the image {path} {found}")
+        if not path.exists():
+            raise UserError(f"the image {path} does not exist")
+        if path.is_dir():
+            raise UserError(f"the image {path} is a folder: name the files in it, e.g. {path}/*.png")
     samples = tuple(_sample(Path(), str(path), None, False) for path in paths)
     return ImageSet("files", "user", Path(), samples, _digest(map(str, paths), samples))
 
@@ -159,12 +172,16 @@ def choose(files: Iterable[str], count: int | None, seed: str) -> tuple[str, ...
 
 
 def _images(root: Path) -> list[str]:
-    return [path.name for path in root.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+    """All that is called an image; what none of them is, a folder say, is told when it is chosen."""
+    try:
+        return [path.name for path in root.iterdir() if path.suffix.lower() in SUFFIXES]
+    except OSError as error:
+        raise UserError(f"cannot read the image folder {root}: {error.strerror}") from None
 
 
 def _labels(root: Path, name_alphabet: str) -> dict[str, str | None]:
     """Label (or ``None``) per image file below ``root``."""
-    if (root / LABELS).is_file():
+    if truth.is_there(root / LABELS):
         return {**dict.fromkeys(_images(root)), **_read_labels(root)}
     alphabet = set(name_alphabet)
     stems = {name: Path(name).stem for name in _images(root)}
@@ -173,32 +190,39 @@ def _labels(root: Path, name_alphabet: str) -> dict[str, str | None]:
 
 def _read_labels(root: Path) -> dict[str, str]:
     table = root / LABELS
-    try:
-        lines = table.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{table} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
     labels: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(truth.lines_of(truth.text_of(table)), start=1):
         if not line.strip():
             continue
-        named, tab, text = line.partition("\t")
-        file = os.fsdecode(named.encode())  # as a listing of the folder has it, also in a locale without Unicode
+        name, tab, text = line.partition("\t")
         where = f"{table}, line {number}"
-        if not (file and tab and text) or "\t" in text:
-            raise UserError(f"{where}: {line!r} is not 'file<TAB>text': write one image and its text a line")
+        if not (name and tab and text) or "\t" in text:
+            raise UserError(f"{where}: {truth.shown(line)} is not 'file<TAB>text': write one image and its text a line")
+        if (found := truth.stray(name)) is not None:
+            raise UserError(f"{where}: there is a {found!r} in the name {truth.shown(name)}: save the table as UTF-8")
+        truth.check_text(text, where)
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{where}: {name} is outside of {root}: name files relative to the folder")
+        # ./a.png is a.png; as a listing of the folder has it, also in a locale without Unicode.
+        file = Path(os.fsdecode(name.encode())).as_posix()
         if file in labels:
             raise UserError(f"{where}: {file} is named twice: keep one of the lines")
-        if Path(file).is_absolute() or ".." in Path(file).parts:
-            raise UserError(f"{where}: {file} is outside of {root}: name files relative to the folder")
-        if not (root / file).is_file():
-            raise UserError(f"{where}: there is no image {file} in {root}: add the file or delete the line")
+        if instead := truth.found_instead(root / file):
+            said = f"there is no image {truth.shown(name)}" if instead == "missing" else f"{name} is {instead}"
+            raise UserError(f"{where}: {said} in {root}: add the file or delete the line")
         labels[file] = text
     return labels
 
 
 def _sample(root: Path, file: str, label: str | None, scene: bool) -> Sample:
     path = root / file
+    if truth.stray(_bytes(file).decode(errors="surrogateescape")) is not None:
+        raise UserError(f"the image {str(path)!r} has a name that no report can show: give it another one")
+    if found := truth.found_instead(path):  # a pipe would be waited for
+        raise UserError(f"the image {path} is {found}: replace it or remove it")
     try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"the image {path} is larger than {LARGEST >> 20} MiB: replace it or remove it")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror}") from None
@@ -208,17 +232,32 @@ def _sample(root: Path, file: str, label: str | None, scene: bool) -> Sample:
 
 def _decode(path: Path) -> None:
     """Decode once: better one sentence now than a conversion that dies on its last image."""
-    from PIL import Image
+    # The last two are plugins that Pillow does not load where it is told the formats.
+    from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: F401
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow thinks of the metadata, an error under a strict filter
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+                reason = _unread(image)
+    except UnidentifiedImageError:
+        reason = "it is no BMP, JPEG, PNG, TIFF or WebP"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        reason = str(error)
+    except Exception as error:  # each of Pillow's decoders has its own, down to struct.error and KeyError
         reason = str(error).splitlines()[0].replace(str(path), path.name) if str(error) else type(error).__name__
-        raise UserError(f"the image {path} does not decode ({reason}): replace it or remove it") from None
+    if reason:
+        raise UserError(f"the image {path} does not decode ({reason}): replace it or remove it")
+
+
+def _unread(image: Image) -> str:
+    """Why an image that decodes has no meaning in gray levels or colors of 8 bits; libraries disagree on such ones."""
+    if image.mode in ("F", "LAB") or (image.mode == "I" and image.format == "TIFF"):
+        kind = {"F": "floats", "LAB": "of the Lab color space", "I": "32-bit numbers"}[image.mode]
+        return f"its pixels are {kind}, not gray, RGB, CMYK or a palette of 8 or 16 bits"
+    return ""
 
 
 def _digest(files: Iterable[str], samples: Iterable[Sample]) -> str:

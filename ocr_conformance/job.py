@@ -18,6 +18,13 @@ STAGES = ("import", "source", "export", "convert", "allocate", "invoke")
 """Stages in which a case can fail, in order. ``source``: preparing inputs or running the source model itself."""
 
 
+class Changed(ValueError):
+    """What a job reads beside its inputs, an image or weights, is not what it was planned with.
+
+    Such a failure is not kept: the file may be put back.
+    """
+
+
 @dataclass(frozen=True)
 class Job:
     """One piece of work in a child process."""

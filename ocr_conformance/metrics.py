@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -130,11 +131,13 @@ Compare = Literal["exact", "alphanumeric"]
 
 
 def normalise(text: str, compare: Compare) -> str:
-    """What is compared with a label: the text itself, or its ASCII letters and digits in lower case.
+    """What is compared with a label: the text in Unicode's NFC, or its ASCII letters and digits in lower case.
 
-    The latter is how the benchmarks of scene text count (``re.sub`` in ``test.py`` of clovaai's deep-text-recognition).
+    An accent is the same in a character of its own (NFC) and behind its letter (NFD, as macOS writes file names). The
+    letters and digits are how the benchmarks of scene text count (``re.sub`` in ``test.py`` of clovaai's
+    deep-text-recognition).
     """
-    return text if compare == "exact" else re.sub("[^0-9a-z]", "", text.lower())
+    return unicodedata.normalize("NFC", text) if compare == "exact" else re.sub("[^0-9a-z]", "", text.lower())
 
 
 def agreement(reference: Sequence[str], texts: Sequence[str]) -> float:

@@ -32,6 +32,9 @@ _BUSY_SECONDS = 0.3
 _OUTSIDE_KILLS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGBUS")
 """Signals that others may have sent (SIGBUS: a full disk under a memory map); such an end says nothing lasting."""
 
+_PASSING = ("Changed", "FileNotFoundError")
+"""Exceptions of a file beside a job's inputs that is not there, or another: see `ocr_conformance.job.Changed`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -350,4 +353,6 @@ def _lasting(outcome: Outcome) -> bool:
     """Whether the same job would end in the same way again, so that its end may be stored."""
     if outcome.kind == "signal":
         return outcome.message not in _OUTSIDE_KILLS
+    if outcome.kind == "exception" and outcome.message.partition(":")[0] in _PASSING:
+        return False
     return outcome.ok or outcome.stage != "import"

@@ -5,21 +5,30 @@ from __future__ import annotations
 import difflib
 import errno
 import fnmatch
-import glob
 import hashlib
-import os
-import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.model import Weights
 
-TIMEOUT_SECONDS = 30
-"""Seconds without a byte after which a download has failed."""
+TIMEOUT_SECONDS = 30.0
+"""Seconds without an answer, or without another `_PIECE`, after which an attempt to download has failed."""
+ATTEMPTS = 4
+"""Attempts to download that bring nothing new, one after another, before it is given up."""
+PAUSE_SECONDS = 1.0
+"""Before the second attempt; each of the next waits twice as long."""
+LARGEST = 8 << 30
+"""Bytes of a file of weights: a server can send without end."""
+_PIECE = 4096
+_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses of servers that may do better in a moment."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +188,8 @@ def _download(source: WeightsSource, what: str, cache: Path, offline: bool) -> P
     from filelock import FileLock
 
     # The hash is part of the name: another version of the file never meets this one.
-    target = cache / f"{source.sha256[:12]}-{PurePosixPath(urlsplit(source.url).path).name}"
+    target = cache / f"{source.sha256[:12]}-{PurePosixPath(urlsplit(source.url).path).name[-100:]}"
+    part = target.with_name(f"{target.name}.part")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
@@ -190,17 +200,19 @@ def _download(source: WeightsSource, what: str, cache: Path, offline: bool) -> P
                     f"{what} are not in {cache} and --ocr-offline forbids to fetch {source.url}: "
                     "run once without --ocr-offline, or give the file with --ocr-weights FILE"
                 )
-            for left in cache.glob(f"{glob.escape(target.name)}.*.part"):  # of a killed process: the lock is ours
-                left.unlink()
-            descriptor, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=cache)
-            os.close(descriptor)
-            part = Path(name)
             try:
-                _fetch(source.url, part, what)
-                _verify(part, source, what, source.url)
+                joined = _fetch(source.url, part, what)
+                if joined and file_sha256(part) != source.sha256:  # its halves are of different files
+                    part.unlink()
+                    _fetch(source.url, part, what)
+                _verify(part, source, what, f"{source.url}{_page(part)}")
                 part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+            except _Cut as error:  # what there is stays, to go on from
+                raise UserError(str(error)) from None
+            except BaseException as error:
+                if not isinstance(error, KeyboardInterrupt):
+                    part.unlink(missing_ok=True)
+                raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise CacheError(f"no space left in {cache} for {what}: free some or choose another --ocr-cache") from None
@@ -208,22 +220,150 @@ def _download(source: WeightsSource, what: str, cache: Path, offline: bool) -> P
     return target
 
 
-def _fetch(url: str, path: Path, what: str) -> None:
-    import pooch
-    import requests
+def _page(path: Path) -> str:
+    """What to say of a file that is a page for people: of a proxy, a login or a moved file."""
+    with path.open("rb") as stream:
+        start = stream.read(512).lstrip().lower()
+    return " (a web page, not the file)" if start.startswith((b"<!doctype html", b"<html")) else ""
 
-    fetcher = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)
+
+class _Cut(UserError):
+    """A download that may go on later."""
+
+
+class _Failed(Exception):
+    """An attempt that brought no file.
+
+    Attributes:
+        pause: seconds that the server asks to wait for; ``None``: another attempt would end in the same way.
+    """
+
+    def __init__(self, reason: str, pause: float | None = 0.0) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+def _fetch(url: str, part: Path, what: str) -> bool:
+    """Download to ``part``, or what of it is missing; where an attempt fails by chance, again.
+
+    Returns:
+        Whether what there is came in several answers.
+
+    Raises:
+        UserError: it cannot be had (`_Cut`: at present).
+    """
+    failed = 0
+    most = 0
+    while True:
+        try:
+            return _watched(url, part)
+        except _Failed as error:
+            size = part.stat().st_size if part.exists() else 0
+            failed, most = (failed + 1, most) if size <= most else (1, size)
+            if error.pause is None or failed >= ATTEMPTS:
+                kind = UserError if error.pause is None else _Cut
+                advice = "check the URL" if error.pause is None else "check the network, run again"
+                raise kind(
+                    f"cannot fetch {url} for {what} ({error}): {advice}, or give the file with --ocr-weights FILE"
+                ) from None
+            time.sleep(max(PAUSE_SECONDS * 2 ** (failed - 1), error.pause))
+
+
+def _watched(url: str, part: Path) -> bool:
+    """One attempt, in a thread: a server that sends a byte now and then outlasts any timeout of a socket."""
+    attempt = _Attempt(url, part)
+    thread = threading.Thread(target=attempt, name="download", daemon=True)
+    thread.start()
     try:
-        fetcher(url, str(path), None)
-    except requests.RequestException as error:
-        if error.response is not None:
-            error.response.close()  # pooch does not: its socket would stay open until collected
-            reason = f"{error.response.status_code} {error.response.reason}"
-        else:
-            reason = _root_cause(error)
-        raise UserError(
-            f"cannot fetch {url} for {what} ({reason}): check the network, or give the file with --ocr-weights FILE"
-        ) from None
+        while thread.is_alive():
+            thread.join(0.05)
+            if time.monotonic() - attempt.heard > TIMEOUT_SECONDS + 1:  # the socket's own timeout says it better
+                raise _Failed(f"less than {_PIECE} bytes in {TIMEOUT_SECONDS:g} seconds")
+    finally:
+        attempt.abandon()
+    if attempt.error is not None:
+        raise attempt.error
+    return attempt.joined
+
+
+class _Attempt:
+    """One request; goes on behind what ``part`` holds already, where the server can."""
+
+    def __init__(self, url: str, part: Path) -> None:
+        self.url, self.part = url, part
+        self.heard = time.monotonic()
+        self.error: BaseException | None = None
+        self.joined = False
+        """Whether the answer was a part that was put behind what there was."""
+        self._abandoned = False
+        self._lock = threading.Lock()
+
+    def abandon(self) -> None:
+        """From now on, write nothing more."""
+        with self._lock:
+            self._abandoned = True
+
+    def _is_abandoned(self) -> bool:
+        return self._abandoned
+
+    def __call__(self) -> None:
+        import requests
+
+        try:
+            have = self.part.stat().st_size if self.part.exists() else 0
+            # Not compressed on the way: a place in the file is then one in the answer.
+            headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+            with requests.get(self.url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+                self._read(response, have)
+        except (requests.exceptions.SSLError, requests.exceptions.TooManyRedirects) as error:
+            self.error = _Failed(_root_cause(error), None)
+        except (
+            requests.ConnectionError,  # refused, unknown, cut, timed out
+            requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
+            self.error = _Failed(_root_cause(error))
+        except (requests.RequestException, ValueError) as error:  # of a URL, an encoding
+            self.error = _Failed(_root_cause(error), None)
+        except BaseException as error:  # _Failed, and what the disk says
+            self.error = error
+
+    def _read(self, response: Any, have: int) -> None:
+        if have and response.status_code == 416:  # there is not as much
+            self._begin_anew("the server has less than it had")
+        if not response.ok:
+            wait = response.headers.get("Retry-After", "")
+            pause = min(int(wait), TIMEOUT_SECONDS) if wait.isdecimal() else 0.0
+            again = response.status_code in _AGAIN
+            raise _Failed(f"{response.status_code} {response.reason}", pause if again else None)
+        self.joined = response.status_code == 206
+        if self.joined and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            self._begin_anew("the server sends another part than it was asked for")
+        size = have if self.joined else 0
+        with self._lock:
+            if self._is_abandoned():
+                return
+            stream = self.part.open("ab" if self.joined else "wb")
+        with stream:
+            for piece in response.iter_content(_PIECE):
+                self.heard = time.monotonic()
+                size += len(piece)
+                if size > LARGEST:
+                    raise _Failed(f"more than {LARGEST} bytes", None)
+                with self._lock:
+                    if self._is_abandoned():
+                        return
+                    stream.write(piece)
+                    stream.flush()
+        expected = response.headers.get("Content-Length", "")
+        if expected.isdecimal() and response.raw.tell() < int(expected):  # urllib3 before 2 does not tell
+            raise _Failed(f"cut after {response.raw.tell()} of {expected} bytes")
+
+    def _begin_anew(self, reason: str) -> NoReturn:
+        with self._lock:
+            if not self._abandoned:
+                self.part.unlink(missing_ok=True)
+        raise _Failed(reason)
 
 
 def _root_cause(error: BaseException) -> str:

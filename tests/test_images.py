@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -74,32 +72,6 @@ def test_the_set_has_another_hash_when_bytes_labels_or_names_change(tmp_path: Pa
     assert len({found.sha256 for found in (first, other_label, other_name, other_bytes)}) == 4
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ("a.png\tx\na.png x\n", "labels.tsv, line 2: 'a.png x' is not 'file<TAB>text'"),
-        ("a.png\t\n", "line 1: 'a.png\\t' is not"),
-        ("a.png\tx\ty\n", "line 1: "),
-        ("a.png\tx\n\na.png\ty\n", "line 3: a.png is named twice"),
-        ("a.png\tx\nb.png\ty\n", "line 2: there is no image b.png in"),
-        ("../a.png\tx\n", "line 1: ../a.png is outside of"),
-    ],
-)
-def test_a_bad_table_is_one_sentence_with_the_line(tmp_path: Path, labels: str, message: str) -> None:
-    make(tmp_path, "a.png", labels=labels)
-    with pytest.raises(UserError) as caught:
-        images.read(tmp_path)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_table_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
-    make(tmp_path, "a.png")
-    (tmp_path / "labels.tsv").write_bytes(b"a.png\tW\xf6rter\n")
-    with pytest.raises(UserError, match="not UTF-8"):
-        images.read(tmp_path)
-
-
 def test_a_missing_folder_an_empty_one_and_a_file_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"calibration image folder .*nowhere does not exist: --ocr-calibration expects"
@@ -127,64 +99,6 @@ def test_only_chosen_images_must_decode(tmp_path: Path) -> None:
             images.read(tmp_path)
     chosen = images.choose([f"{number}.png" for number in range(4)], 1, "seed")
     assert images.read(tmp_path, count=1, seed="seed").files == chosen != ("3.png",)
-
-
-def picture(path: Path, form: str) -> Path:
-    """A file as a camera or a scanner may leave it."""
-    noise = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
-    image, more = Image.fromarray(noise), {}
-    if form == "CMYK":
-        image = image.convert("CMYK")
-    elif form == "16 bit":
-        image = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
-    elif form == "turned":
-        more["exif"] = Image.Exif()
-        more["exif"][0x0112] = 6
-    elif form != "RGB":
-        image = image.convert(form)
-    image.save(path, **more)
-    return path
-
-
-KINDS = [
-    *(("RGB", suffix) for suffix in sorted(images.SUFFIXES)),
-    *(("CMYK", suffix) for suffix in (".jpg", ".tif")),
-    *(("16 bit", suffix) for suffix in (".png", ".tif")),
-    *(("turned", suffix) for suffix in (".jpg", ".png", ".tif", ".webp")),
-    *((mode, ".png") for mode in ("1", "L", "LA", "P", "RGBA")),
-]
-
-
-@pytest.mark.parametrize(("form", "suffix"), KINDS)
-def test_what_a_camera_or_a_scanner_leaves_is_read_and_a_part_of_it_refused(
-    tmp_path: Path, form: str, suffix: str
-) -> None:
-    path = picture(tmp_path / f"photo{suffix}", form)
-    assert images.read(tmp_path, scenes=True).files == (path.name,)
-    whole = path.read_bytes()
-    for size in (0, 1, 10, len(whole) // 2, len(whole) - 30):
-        path.write_bytes(whole[:size])
-        with pytest.raises(UserError) as caught:
-            images.read(tmp_path, scenes=True)
-        assert str(caught.value).startswith(f"the image {path} does not decode (")
-        assert "\n" not in str(caught.value)
-
-
-def test_a_warning_of_pillow_s_about_metadata_is_no_error(tmp_path: Path) -> None:
-    path = picture(tmp_path / "a.tif", "RGB")
-    data = bytearray(path.read_bytes())
-    first = int.from_bytes(data[4:8], "little")
-    entries = [first + 2 + 12 * number for number in range(int.from_bytes(data[first : first + 2], "little"))]
-    (planar,) = (entry for entry in entries if data[entry : entry + 2] == (284).to_bytes(2, "little"))
-    data[planar : planar + 8] = b"".join(
-        value.to_bytes(size, "little") for value, size in ((270, 2), (2, 2), (999999, 4))
-    )
-    path.write_bytes(data)
-    with pytest.warns(UserWarning, match="Tag data larger than file|Truncated File Read"), Image.open(path) as image:
-        image.load()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert images.read(tmp_path).files == ("a.tif",)
 
 
 def scene(folder: Path, stem: str, *texts: str) -> None:

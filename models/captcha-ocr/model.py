@@ -131,8 +131,8 @@ class CaptchaOCR(KerasModel, Recognizer):
         else:
             try:
                 model.load_weights(path)
-            except (ValueError, OSError, KeyError) as error:
-                reason = str(error).strip().splitlines()[0]
+            except Exception as error:  # of Keras, h5py and zipfile
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ValueError(f"weights {Path(path).name} do not fit the captcha network: {reason}") from error
         return model
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.recipe import RecipeRecognizer
@@ -42,19 +44,49 @@ class OnnxFile(OnnxModel, FileRecognizer):
     """``onnx-file:PATH``."""
 
     def onnx_file(self) -> str:
-        return self.file()
+        """The path of a file that has all of its weights in itself: others are not known by its hash.
+
+        Raises:
+            ValueError: it has not, or is no ONNX file.
+        """
+        import onnx
+
+        path = self.file()
+        name = Path(path).name
+        try:
+            graph = onnx.load(path, load_external_data=False).graph
+        except Exception as error:  # of protobuf's several implementations
+            raise ValueError(f"{name} is no ONNX file ({error})") from error
+        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(graph)):
+            raise ValueError(
+                f"{name} keeps weights in other files: save it as one, "
+                "onnx.save(onnx.load(FILE), OTHER, save_as_external_data=False)"
+            )
+        return path
 
     def predictor(self) -> Any:
         from ocr_conformance.runtime.onnx import OnnxSession
 
-        return OnnxSession(self.file(), self)
+        return OnnxSession(self.onnx_file(), self)
 
     def parameters(self) -> int:
         import onnx
 
-        kept = onnx.load(self.file()).graph.initializer
+        kept = onnx.load(self.onnx_file()).graph.initializer
         floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
         return sum(math.prod(tensor.dims) for tensor in kept if tensor.data_type in floats)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Every stored tensor of an ONNX graph, of the graphs in it, too."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
 
 
 class SavedModelFile(SavedModelSource, FileRecognizer):

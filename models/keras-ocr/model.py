@@ -73,6 +73,8 @@ class KerasOCR(KerasModel, Recognizer):
             fitted = (int(WIDTH / width * height), WIDTH)
         else:
             fitted = (HEIGHT, int(HEIGHT / height * width))
+        if 0 in fitted:  # as OpenCV, which scales nothing to nothing
+            raise ValueError(f"{path} is not an image that can be read ({width}x{height} pixels: too narrow)")
         resized = np.floor(resize_linear(rgb, *fitted) + 0.5)
         gray = np.floor(resized @ np.array([0.299, 0.587, 0.114], np.float32) + 0.5)
         letterbox = np.zeros((1, HEIGHT, WIDTH, 1), np.float32)
@@ -120,8 +122,8 @@ class KerasOCR(KerasModel, Recognizer):
         else:
             try:
                 recognizer.model.load_weights(path)
-            except (ValueError, OSError, KeyError) as error:
-                reason = str(error).strip().splitlines()[0]
+            except Exception as error:  # of Keras, h5py and zipfile
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ValueError(f"weights {Path(path).name} do not fit keras-ocr's recognizer: {reason}") from error
         return recognizer
 

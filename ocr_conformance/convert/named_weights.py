@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,27 +55,46 @@ def read_npz(path: str, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         shapes: every name that it must hold, and the shape.
 
     Raises:
-        ValueError: the file is no ``.npz``, lacks a name, has one too many, or an array of another shape.
+        ValueError: the file is no ``.npz``, lacks a name, has one too many, or an array of another shape, of no numbers
+            or with NaN in it.
     """
-    import zipfile
-
     import numpy as np
 
     name = Path(path).name
-    found: dict[str, npt.NDArray[Any]] = {}
+    found: dict[str, tuple[int, ...]] = {}
+    arrays: Arrays = {}
     try:
         with open(path, "rb") as file:
-            archive = np.load(file)
-            if isinstance(archive, np.lib.npyio.NpzFile):
-                found = dict(archive)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"weights {name}: not a readable .npz file ({error})") from error
+            archive = np.load(file)  # without pickle, which is numpy's default
+            for key in archive.files if isinstance(archive, np.lib.npyio.NpzFile) else ():
+                with archive.zip.open(f"{key}.npy") as member:
+                    found[key], dtype = _header(member)
+                if dtype.kind not in "fiu":
+                    raise ValueError(f"{key!r} holds {dtype}, not numbers")
+                # What would unpack to more than the network has is not unpacked.
+                if found[key] == shapes.get(key):
+                    arrays[key] = archive[key].astype(np.float32)
+    except Exception as error:  # of zip, zlib and array headers; numpy documents few
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"weights {name}: not a readable .npz file ({reason})") from error
     for key, shape in sorted(shapes.items()):
         if key not in found:
             raise ValueError(f"weights {name}: no {key!r}, which the network needs (shape {shape})")
-        if found[key].shape != shape:
-            raise ValueError(f"weights {name}: {key!r} has shape {found[key].shape}, the network needs {shape}")
+        if found[key] != shape:
+            raise ValueError(f"weights {name}: {key!r} has shape {found[key]}, the network needs {shape}")
+        if np.isnan(arrays[key]).any():
+            raise ValueError(f"weights {name}: {key!r} has NaN in it: training has failed, or the file is damaged")
     surplus = sorted(set(found) - set(shapes))
     if surplus:
         raise ValueError(f"weights {name}: {surplus[0]!r} is no weight of the network")
-    return {key: found[key].astype(np.float32) for key in shapes}
+    return {key: arrays[key] for key in shapes}
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of a stored array."""
+    from numpy.lib import format
+
+    version = format.read_magic(member)
+    read = format.read_array_header_1_0 if version == (1, 0) else format.read_array_header_2_0
+    shape, _, dtype = read(member)
+    return shape, dtype

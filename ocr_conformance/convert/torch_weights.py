@@ -22,7 +22,7 @@ def load_state_dict(network: nn.Module, path: str) -> None:
     tensors and containers are built, nothing that it names is called.
 
     Raises:
-        ValueError: not such a file, a weight is missing, of another shape, or unknown to the network.
+        ValueError: not such a file, a weight is missing, of another shape, has NaN in it, or is unknown to the network.
     """
     import torch
 
@@ -45,6 +45,8 @@ def load_state_dict(network: nn.Module, path: str) -> None:
             raise ValueError(
                 f"weights {name}: {key!r} has shape {tuple(state[key].shape)}, the network needs {tuple(value.shape)}"
             )
+        if torch.is_floating_point(state[key]) and torch.isnan(state[key]).any():
+            raise ValueError(f"weights {name}: {key!r} has NaN in it: training has failed, or the file is damaged")
     surplus = sorted(set(state) - set(wanted))
     if surplus:
         raise ValueError(f"weights {name}: {surplus[0]!r} is no weight of the network")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocr_conformance.convert.scenes import read_rgb
+from ocr_conformance.job import Changed
 from ocr_conformance.model import Detector, Recognizer, build
 from ocr_conformance.runtime import tensors
 
@@ -25,15 +26,15 @@ def read_image(image: dict[str, str]) -> str:
     """The path of an image ``{"path", "sha256"}`` that a job was given, after a look at its bytes.
 
     Raises:
-        ValueError: it cannot be read, or has other bytes than when the run was planned.
+        Changed: it cannot be read, or has other bytes than when the run was planned.
     """
     path = image["path"]
     try:
         found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
-        raise ValueError(f"the image {path} cannot be read: {error.strerror}") from None
+        raise Changed(f"the image {path} cannot be read: {error.strerror}") from None
     if found != image["sha256"]:
-        raise ValueError(f"the image {path} changed while the run was planned; run again")
+        raise Changed(f"the image {path} changed while the run was planned; run again")
     return path
 
 

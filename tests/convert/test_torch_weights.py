@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,28 +105,3 @@ def test_a_foreign_file_is_refused(load: Callable[..., dict[str, Any]], data: by
     assert (result["ok"], result["type"]) == (False, "ValueError")
     assert result["message"].startswith("weights mine.pth: ")
     assert "\n" not in result["message"]
-
-
-class _Runs:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return os.mkdir, (str(self.target),)
-
-
-@pytest.mark.parametrize("protocol", [2, pickle.HIGHEST_PROTOCOL])  # 2 is torch.save's
-@pytest.mark.parametrize("wrap", [lambda evil: evil, lambda evil: {"Prediction.bias": evil}])
-def test_a_pickle_that_runs_code_is_refused_and_not_run(
-    load: Callable[..., dict[str, Any]], tmp_path: Path, wrap: Callable[[Any], Any], protocol: int
-) -> None:
-    result = load(data=pickle.dumps(wrap(_Runs(tmp_path / "ran")), protocol=protocol))
-    assert (result["ok"], result["type"]) == (False, "ValueError")
-    refused = (
-        "it holds more than tensors" if protocol == 2 else "no file of torch.save that can be read without running"
-    )
-    assert refused in result["message"]
-    assert "\n" not in result["message"]
-    assert not (tmp_path / "ran").exists()
-    pickle.loads(pickle.dumps(_Runs(tmp_path / "ran")))  # the file is as bad as it should be
-    assert (tmp_path / "ran").exists()

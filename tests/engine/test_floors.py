@@ -19,7 +19,8 @@ from .conftest import CHECKOUT, PATIENCE
 PACKAGE = Path(ocr_conformance.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 HEAVY = {
-    "numpy", "scipy", "pydantic", "rich", "rapidfuzz", "PIL", "psutil", "filelock", "pooch", "platformdirs", "tomlkit",
+    "numpy", "scipy", "pydantic", "rich", "rapidfuzz", "PIL", "psutil", "filelock", "requests", "platformdirs",
+    "tomlkit",
     "tensorflow", "keras", "tf_keras", "torch", "onnx", "ai_edge_litert", "jax", "hypothesis", "jinja2", "matplotlib",
 }  # fmt: skip
 FRAMEWORKS = {

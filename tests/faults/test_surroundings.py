@@ -345,8 +345,6 @@ def test_a_repository_may_lie_anywhere(
     root.parent.mkdir(parents=True)
     repository = Repository(make_repository(root))
     repository.cache = tmp_path / "cache"
-    squares = repository.root / "models" / "reader" / "squares"
-    shutil.copy(squares / "0.png", squares / os.fsdecode(b"no \xff utf-8.png"))  # an image without a label
     views = [f"--ocr-report={repository.root / 'run'}{suffix}" for suffix in (".json", ".md", ".html")]
     assert "1 passed" in repository.run(*QUICK, "--ocr-artifacts=made", *views)
     assert "nothing converted or run" in repository.run(*QUICK)

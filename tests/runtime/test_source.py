@@ -53,7 +53,7 @@ def test_an_image_that_is_not_what_was_planned_is_one_sentence(
 ) -> None:
     break_it(Path(images[1]["path"]))
     result = run_job(PREPARE, {"model": toy(), "images": images})
-    assert result["type"] == "ValueError"
+    assert result["type"] == "Changed"
     assert images[1]["path"] in result["message"]
     assert message in result["message"]
 
