@@ -2,7 +2,8 @@
 
 ``python -m ocr_conformance.worker serve PRELOAD...`` imports the named modules (or calls ``/path/file.py:function``),
 executes nothing else, and then forks one child per request line on its standard input. ``once JOB.json`` runs one job
-in a process that imported nothing before; ``network`` says what jobs have of it. The protocol is JSON lines: requests in, events out (see `_serve`).
+in a process that imported nothing before; ``network`` says what jobs have of it. The protocol is JSON lines: requests
+in, events out (see `_serve`).
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ def run_job(description: dict[str, Any]) -> None:
         text = json.dumps(result)
     except BaseException as error:
         frames = traceback.format_exception(type(error), error, error.__traceback__)
-        sys.stderr.write("".join(frames))
+        with contextlib.suppress(OSError):  # the log is as long as it may be
+            sys.stderr.write("".join(frames))
         result = {"job": description["out"], "ok": False, "type": type(error).__name__, "message": str(error)}
         text = json.dumps(result)
     finally:
