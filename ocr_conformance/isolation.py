@@ -85,13 +85,20 @@ class Interrupted(Exception):
 
 
 class _Broken(Exception):
-    """The warm parent cannot run the job: why, and whether it died after it was ready but before the job began."""
+    """The warm parent cannot run the job.
 
-    def __init__(self, kind: OutcomeKind, message: str, *, idle: bool) -> None:
+    Attributes:
+        kind, message: why.
+        idle: it died after it was ready but before the job began.
+        shared: other jobs were running in it, and it may be one of them that has ended it.
+    """
+
+    def __init__(self, kind: OutcomeKind, message: str, *, idle: bool, shared: bool = False) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.idle = idle
+        self.shared = shared
 
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "USER", "LOGNAME")
@@ -240,16 +247,24 @@ class _WarmParent:
         until = time.monotonic() + limits.seconds + _SILENT_SECONDS
         with self._state:
             while number not in self._ended:
-                if self._broken is None and time.monotonic() > until:
-                    self._broken = "timeout", f"the worker process did not answer for {_SILENT_SECONDS:g} s"
+                if time.monotonic() > until:
+                    self._give_up()
                 if self._broken:
-                    raise _Broken(*self._broken, idle=number not in self._pids)
+                    raise _Broken(*self._broken, idle=number not in self._pids, shared=self._shared(number))
                 if stop.is_set():
                     self._say({"cancel": number})
                     raise Interrupted
                 self._state.wait(0.2)
             del self._pids[number], self._folders[number]
             return self._ended.pop(number)
+
+    def _shared(self, number: int) -> bool:
+        """Whether other jobs run beside this one."""
+        return bool(self._pids.keys() - self._ended.keys() - {number})
+
+    def _give_up(self) -> None:
+        if self._broken is None:
+            self._broken = "timeout", f"the worker process did not answer for {_SILENT_SECONDS:g} s"
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -299,10 +314,11 @@ class Runner:
         Raises:
             Interrupted: `close` was called meanwhile.
         """
-        retry = True
+        retry, alone = True, False
         while True:
             try:
-                parent = self._parent(workplace)
+                own = _WarmParent(workplace) if alone else None
+                parent = own or self._parent(workplace)
             except OSError as error:
                 message = f"cannot start {workplace.python}: {error.strerror}"
                 return Outcome("exception", "import", message, seen=time.time())
@@ -314,9 +330,17 @@ class Runner:
                 self._drop(workplace, parent)
                 if self._stop.is_set():
                     raise Interrupted from None
-                if not (broken.idle and retry):
+                if broken.idle and retry:
+                    retry = False
+                elif broken.shared and not alone:  # again, where no other job can be at fault
+                    alone = True
+                    remove(request.out)
+                    request.out.mkdir()
+                else:
                     return Outcome(broken.kind, "import", _one_line(broken.message), tail, seen=time.time())
-                retry = False
+            finally:
+                if own is not None:
+                    own.close()
         if ended["killed"] == "stopped":
             raise Interrupted
         return read_outcome(request.out, ended, limits)

@@ -267,7 +267,7 @@ def folder_is_a_file(job: Job) -> None:
 
 
 def folders_without_end(job: Job) -> None:
-    for _ in range(3000):
+    for _ in range(1200):
         os.mkdir("x" * 20)
         os.chdir("x" * 20)
 
@@ -357,6 +357,15 @@ def say_without_end(job: Job) -> None:
 def kill_parent(job: Job) -> None:
     os.kill(os.getppid(), 9)
     time.sleep(600)
+
+
+def wait_for_the_other(job: Job) -> None:
+    """The first time for long, the second time not at all."""
+    begun = Path(job.params["begun"])
+    if not begun.exists():
+        (job.out / "unfinished").touch()
+        begun.touch()
+        time.sleep(600)
 
 
 def stop_parent(job: Job) -> None:

@@ -50,7 +50,9 @@ def outside(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def bench(temporary: Path, runner: Runner, workplace: Workplace, tmp_path: Path, outside: dict[str, str]) -> Run:
+def bench(
+    temporary: Path, runner: Runner, workplace: Workplace, tmp_path: Path, outside: dict[str, str]
+) -> Iterator[Run]:
     """``bench("fault")``: the outcome of the job that has the fault; ``bench()``: of the same job without it."""
     flag = tmp_path / "flag"
     folders = iter(range(10))
@@ -63,7 +65,9 @@ def bench(temporary: Path, runner: Runner, workplace: Workplace, tmp_path: Path,
         request = JobRequest(f"{FAULTY}:job", params, {}, out, fresh)
         return runner.run(workplace, request, Limits(seconds, MEMORY))
 
-    return run
+    yield run
+    for number in range(next(folders)):
+        isolation.remove(tmp_path / f"out-{number}")
 
 
 def workers(runner: Runner) -> set[int]:
@@ -242,6 +246,29 @@ def test_a_worker_process_that_is_killed_in_a_job_leaves_nothing(
     assert (outcome.kind, outcome.message) == ("exception", "the worker process ended with status -9")
     wait_for(lambda: {process.pid for process in processes(mark)} <= workers(runner))
     assert_right(bench)
+
+
+def test_a_job_does_not_fail_because_of_another_in_its_worker_process(
+    temporary: Path, runner: Runner, workplace: Workplace, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+
+    def run(fault: str) -> Outcome:
+        out = tmp_path / fault
+        out.mkdir()
+        params = {"fault": fault, "flag": str(flag), "begun": str(tmp_path / "begun")}
+        return runner.run(workplace, JobRequest(f"{FAULTY}:job", params, {}, out), Limits(PATIENCE, MEMORY))
+
+    flag.touch()
+    with ThreadPoolExecutor() as pool:
+        innocent = pool.submit(run, "wait_for_the_other")
+        wait_for((tmp_path / "begun").exists)
+        assert run("kill_parent").message == "the worker process ended with status -9"
+        outcome = innocent.result(PATIENCE)
+    assert outcome.ok, outcome
+    assert outcome.folder is not None
+    assert [path.name for path in outcome.folder.iterdir()] == ["answer.txt"]
+    wait_for(lambda: {process.pid for process in processes(str(tmp_path))} <= workers(runner))
 
 
 def test_a_worker_process_that_hangs_is_given_up(
@@ -446,7 +473,7 @@ VERDICTS = {
     "leave": "pack(float32) left without a result: the process left with status 0 and no result (stage convert, *",
     "loop_in_c": "pack(float32) ran out of time: still running after 8 s (stage convert, *",
     "touch_20_gigabytes": "pack(float32) ran out of memory: more than 600 MB of resident memory (stage convert, *",
-    "endless_files": "pack(float32) ran out of memory: its files take more than 1200 MB of disk, *",
+    "terabyte": "pack(float32) ran out of memory: its files take more than 1200 MB of disk, *",
     "result_cut_off": "pack(float32) left without a result: * a result that is no JSON (stage convert, *",
     "result_of_another_job": "pack(float32) left without a result: * the result of another job (stage convert, *",
     "folder_is_a_link": "pack(float32) left without a result: the process left with status 0 and no result *",
