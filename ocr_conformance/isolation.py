@@ -268,7 +268,8 @@ class _WarmParent:
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        if not self._ready:  # importing: it has no jobs, and would not look at its standard input for long
+        # Importing, it has no jobs, and would not look at its standard input for long; nor does it where it hangs.
+        if not self._ready or (self._broken is not None and self._broken[0] == "timeout"):
             self._process.kill()
         with contextlib.suppress(OSError):
             self._process.stdin.close()

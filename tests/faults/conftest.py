@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import run, runner, worker_path, workplace  # noqa: F401 - fixtures
+from tests.engine.conftest import jobs, run, runner, worker_path, workplace  # noqa: F401 - fixtures
 
 
 @pytest.fixture

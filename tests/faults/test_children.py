@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +143,9 @@ def test_a_fault_is_an_outcome_and_the_next_run_of_the_job_is_right(
     assert "a secret" not in str(outcome.tail)
     assert {process.pid for process in processes(mark)} == workers(runner), "only the warm parent is there"
     assert Path(outside["secret"]).read_text() == "a secret"
-    Path(outside["elsewhere"]).unlink(missing_ok=True)
+    elsewhere = Path(outside["elsewhere"])
+    assert not elsewhere.exists() or elsewhere.stat().st_size <= 2 * MEMORY
+    elsewhere.unlink(missing_ok=True)
     assert_right(bench)
     assert len(workers(runner)) == 1
 
@@ -280,6 +284,84 @@ def test_a_worker_process_that_hangs_is_given_up(
     wait_for(lambda: {process.pid for process in processes(mark)} <= workers(runner))
     monkeypatch.undo()
     assert_right(bench)
+
+
+# -- the worker process
+
+
+@pytest.mark.parametrize("then", ["wait", "return"])
+def test_what_a_job_has_started_ends_with_it(run: Run, tmp_path: Path, then: str) -> None:
+    mark = f"{tmp_path}/grandchild"
+    outcome = run("spawns", mark=mark, then=then, seconds=2)
+    assert outcome.kind == ("timeout" if then == "wait" else "ok")
+    wait_for(lambda: not processes(mark))
+
+
+def test_a_preload_that_fails_is_told_once_per_job_and_never_hangs(run: Run, workplace: Workplace) -> None:
+    place = replace(workplace, preload=("no_such_framework",))
+    for _ in range(2):
+        outcome = run("fine", place=place)
+        assert (outcome.kind, outcome.stage) == ("exception", "import")
+        assert outcome.message == "ModuleNotFoundError: No module named 'no_such_framework'"
+        assert any("Traceback" in line for line in outcome.tail)
+
+
+def test_a_preload_that_crashes_is_told(run: Run, workplace: Workplace, tmp_path: Path) -> None:
+    (tmp_path / "crash.py").write_text("import os; os.abort()")
+    outcome = run("fine", place=replace(workplace, preload=(str(tmp_path / "crash.py"),)))
+    assert (outcome.kind, outcome.stage) == ("exception", "import")
+    assert outcome.message == "the worker process ended with status -6"
+
+
+def test_a_preload_that_hangs_is_a_timeout(
+    run: Run, workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "_PRELOAD_SECONDS", 1.0)
+    (tmp_path / "hang.py").write_text("import time; time.sleep(600)")
+    outcome = run("fine", place=replace(workplace, preload=(str(tmp_path / "hang.py"),)))
+    assert (outcome.kind, outcome.stage) == ("timeout", "import")
+
+
+def test_the_next_job_gets_a_new_parent_when_the_old_one_was_killed(run: Run, runner: Runner) -> None:
+    assert run("fine").ok
+    (parent,) = runner._parents.values()
+    parent._process.kill()
+    assert run("fine").ok
+
+
+def test_a_parent_killed_in_the_middle_of_a_job_leaves_nothing(run: Run, runner: Runner, tmp_path: Path) -> None:
+    mark = f"{tmp_path}/grandchild"
+    with ThreadPoolExecutor() as pool:
+        job = pool.submit(run, "spawns", mark=mark, then="wait")
+        wait_for(lambda: processes(mark))
+        (parent,) = runner._parents.values()
+        parent._process.kill()
+        outcome = job.result(PATIENCE)
+    assert (outcome.kind, outcome.message) == ("exception", "the worker process ended with status -9")
+    wait_for(lambda: not processes(mark))
+    assert run("fine").ok
+
+
+ENGINE = """
+import sys
+from pathlib import Path
+from ocr_conformance.isolation import JobRequest, Limits, Runner, Workplace
+path, function, mark, out = sys.argv[1:]
+request = JobRequest(function, {"mark": mark, "then": "wait"}, {}, Path(out))
+Runner().run(Workplace(sys.executable, (path,)), request, Limits(60, 1 << 30))
+"""
+
+
+def test_a_killed_engine_takes_its_jobs_along(worker_path: Path, jobs: str, tmp_path: Path) -> None:
+    mark = f"{tmp_path}/grandchild"
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = [str(worker_path), f"{jobs}:spawns", mark, str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen([sys.executable, "-c", ENGINE, *arguments], env=environment) as engine:
+        wait_for(lambda: (out / ".stage").exists() and len(processes(mark)) == 2)  # the engine and the grandchild
+        engine.send_signal(signal.SIGKILL)
+    wait_for(lambda: not processes(mark) and not processes(str(worker_path)))
 
 
 # -- what is left for the cache
