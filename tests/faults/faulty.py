@@ -267,7 +267,7 @@ def folder_is_a_file(job: Job) -> None:
 
 
 def folders_without_end(job: Job) -> None:
-    for _ in range(1200):
+    for _ in range(job.params.get("depth", 300)):
         os.mkdir("x" * 20)
         os.chdir("x" * 20)
 

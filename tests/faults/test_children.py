@@ -28,7 +28,7 @@ from ocr_conformance.schedule import Scheduler, Slots, Task
 from tests.engine.conftest import CHECKOUT, PATIENCE, processes, wait_for
 
 FAULTY = Path(__file__).with_name("faulty.py")
-MEMORY = 100 << 20
+MEMORY = 64 << 20
 DISK = f"its files take more than {2 * MEMORY >> 20} MB of disk, twice the limit of its memory"
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
@@ -98,7 +98,7 @@ FAULTS = [
     ("leave", PATIENCE, "exit", "convert", LEFT + "no result"),
     ("loop", 1, "timeout", "convert", "still running after 1 s"),
     ("loop_in_c", 1, "timeout", "convert", "still running after 1 s"),
-    ("touch_20_gigabytes", PATIENCE, "memory", "convert", "more than 100 MB of resident memory"),
+    ("touch_20_gigabytes", PATIENCE, "memory", "convert", "more than 64 MB of resident memory"),
     ("noise_in_one_line", PATIENCE, "exception", "convert", "RuntimeError: enough said"),
     ("endless_noise", PATIENCE, "memory", "convert", DISK),
     ("endless_files", PATIENCE, "memory", "convert", DISK),
@@ -162,7 +162,7 @@ def test_a_process_that_imported_nothing_has_the_same_faults(bench: Run, fault: 
 @pytest.mark.parametrize("fault", ["a_child_that_hoards", "many_children_that_hoard"])
 def test_what_a_job_starts_is_held_to_its_memory(bench: Run, runner: Runner, mark: str, fault: str) -> None:
     outcome = bench(fault)
-    assert (outcome.kind, outcome.message) == ("memory", "more than 100 MB of resident memory")
+    assert (outcome.kind, outcome.message) == ("memory", "more than 64 MB of resident memory")
     assert {process.pid for process in processes(mark)} == workers(runner)
     assert_right(bench)
 
@@ -189,7 +189,7 @@ def test_no_process_outlives_its_job(bench: Run, runner: Runner, mark: str, faul
 @linux
 def test_the_daemon_of_a_job_that_runs_is_let_live_when_another_job_ends(bench: Run, mark: str, tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
-        hanging = pool.submit(bench, "daemon_and_hang", seconds=6)
+        hanging = pool.submit(bench, "daemon_and_hang", seconds=4)
         wait_for(lambda: [each for each in processes(mark) if each.cmdline()[-1] == "daemon"])
         assert bench("leave").kind == "exit"
         assert [each for each in processes(mark) if each.cmdline()[-1] == "daemon"]
@@ -378,7 +378,7 @@ class Kitchen:
         self.outside = outside
 
     def task(self, name: str, fault: str = "", *inputs: Task) -> Task:
-        params = {"fault": fault, "flag": str(self.flag), "mark": "", **self.outside}
+        params = {"fault": fault, "flag": str(self.flag), "mark": "", "depth": 1100, **self.outside}
         before = {f"input-{number}": task for number, task in enumerate(inputs)}
         return Task(digest(name), name, f"{FAULTY}:job", params, self.place, before)
 
