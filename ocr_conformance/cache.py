@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from ocr_conformance.errors import CacheError
 from ocr_conformance.evidence import Outcome
-from ocr_conformance.isolation import Limits
+from ocr_conformance.isolation import Limits, remove
 from ocr_conformance.whole import OWNED, alive, here, own_name
 
 _ENTRY = "entry.json"
@@ -242,6 +242,17 @@ class Cache:
         self.discard(key)
         return False
 
+    def stamps(self, key: str) -> dict[str, tuple[int, int, int]]:
+        """Size, time and inode of all in an entry but its description, which is touched when it is read."""
+        folder, found = self._folder(key), {}
+        with disk_errors(self.root):
+            for path in folder.rglob("*"):
+                with contextlib.suppress(FileNotFoundError):
+                    known = path.lstat()
+                    if path != folder / _ENTRY:
+                        found[str(path.relative_to(folder))] = (known.st_size, known.st_mtime_ns, known.st_ino)
+        return found
+
     def store(self, key: str, title: str, outcome: Outcome, workspace: Path, limits: Limits) -> Outcome:
         """Move a job's folder into place and return the outcome as stored.
 
@@ -253,7 +264,8 @@ class Cache:
             files = {
                 str(path.relative_to(workspace)): {"size": path.stat().st_size, "sha256": file_sha256(path)}
                 for path in sorted(workspace.rglob("*"))
-                if path.is_file() and path != workspace / _ENTRY  # half written when the disk was full
+                # Not a description half written when the disk was full, and nothing that a link points to.
+                if path.is_file() and not path.is_symlink() and path != workspace / _ENTRY
             }
         stored = replace(outcome, folder=None, cached=False, key=key)
         entry: dict[str, Any] = {
@@ -266,6 +278,7 @@ class Cache:
         }
         entry["sha256"] = _entry_sha256(json.loads(json.dumps(entry)))  # as it will be read
         with disk_errors(self.root):
+            remove(workspace / _ENTRY)  # whatever the job has left under that name
             (workspace / _ENTRY).write_text(json.dumps(entry, indent=1))
             folder.parent.mkdir(parents=True, exist_ok=True)
             self.discard(key)

@@ -31,9 +31,9 @@ class Job:
 
     params: dict[str, Any]
     inputs: dict[str, Path]
-    """Folders of earlier jobs' files, by the name the planner gave them."""
+    """Folders of earlier jobs' files, by the name the planner gave them. To be read only."""
     out: Path
-    """An empty folder; files written here are the job's result."""
+    """An empty folder; files written here are the job's result. Links, pipes and sockets are removed at its end."""
 
     def stage(self, name: str) -> None:
         """Say which stage begins: it is on disk before a converter can take the process down."""

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import tempfile
 import threading
 import time
@@ -25,7 +24,7 @@ from filelock import FileLock, Timeout
 from ocr_conformance.cache import Cache, disk_errors
 from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.evidence import Outcome
-from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, Workplace
+from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, Workplace, remove
 
 _POLL_SECONDS = 0.05
 _BUSY_SECONDS = 0.3
@@ -178,7 +177,10 @@ class Scheduler:
         self._runner = Runner()
         self._states: dict[str, _State] = {}
         self._wanted: list[str] = []
-        self._verified: set[str] = set()
+        self._verified: dict[str, dict[str, tuple[int, int, int]]] = {}
+        """`Cache.stamps` of entries that this run has read against their hashes."""
+        self._suspects: set[str] = set()
+        """Tasks whose inputs changed while they ran."""
         self._change = threading.Condition()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -289,24 +291,30 @@ class Scheduler:
             found = self._cache.lookup(task.key, self._limits, self._age())
             return found if found is not None else self._run(task)
 
+    def _make_anew(self, state: _State) -> None:
+        with self._change:
+            if self._states[state.task.key] is state:
+                self._states[state.task.key] = _State(state.task)
+
     def _age(self) -> float | None:
         """What this run itself has made is fresh, however small ``max_age`` is."""
         return None if self._max_age is None else self._max_age + time.monotonic() - self._began
 
     def _run(self, task: Task) -> Outcome | None:
         folders = {}
+        used = {}
         for name, before in task.inputs.items():
             state = self._states[before.key]
             outcome = state.outcome
             if outcome is None or outcome.folder is None:
                 return None  # it is being made anew
-            if before.key not in self._verified and not self._cache.verify(before.key):
-                with self._change:
-                    if self._states[before.key] is state:
-                        self._states[before.key] = _State(before)
+            stamps = self._cache.stamps(before.key)
+            if self._verified.get(before.key) != stamps and not self._cache.verify(before.key):
+                self._make_anew(state)
                 return None
-            self._verified.add(before.key)
+            self._verified[before.key] = stamps
             folders[name] = outcome.folder
+            used[before.key] = state, stamps
         workspace = self._cache.workspace()
         try:
             request = JobRequest(task.function, task.params, folders, workspace, task.fresh, task.variables)
@@ -317,6 +325,17 @@ class Scheduler:
             if not workspace.parent.is_dir():
                 with disk_errors(self._cache.root):
                     raise FileNotFoundError(errno.ENOENT, f"it was removed during {task.title}")
+            changed = [state for key, (state, stamps) in used.items() if self._cache.stamps(key) != stamps]
+            if changed:  # its result is worth nothing, and nor are they
+                for state in changed:
+                    self._cache.discard(state.task.key)
+                    self._make_anew(state)
+                if task.key not in self._suspects:  # another job or another run may have done it
+                    self._suspects.add(task.key)
+                    return None
+                titles = ", ".join(state.task.title for state in changed)
+                message = f"the files of {titles}, on which it builds, changed while it ran: they are to be read only"
+                return Outcome("exception", outcome.stage, message, outcome.tail, seen=outcome.seen)
             if not outcome.ok and _disk_full(outcome):
                 raise CacheError(
                     f"no space left for the cache in {self._cache.root} during {task.title}: free some "
@@ -325,12 +344,13 @@ class Scheduler:
             if not _lasting(outcome):
                 return outcome
             if not outcome.ok:
-                shutil.rmtree(workspace, ignore_errors=True)
+                remove(workspace)
                 workspace.mkdir()
-            self._verified.add(task.key)
-            return self._cache.store(task.key, task.title, outcome, workspace, self._limits)
+            stored = self._cache.store(task.key, task.title, outcome, workspace, self._limits)
+            self._verified[task.key] = self._cache.stamps(task.key)
+            return stored
         finally:
-            shutil.rmtree(workspace, ignore_errors=True)
+            remove(workspace)
 
     def close(self) -> None:
         """Stop: running jobs are killed, nothing of theirs is kept."""

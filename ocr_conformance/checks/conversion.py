@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ocr_conformance.checks import _words
 from ocr_conformance.contract import Limits
 from ocr_conformance.evidence import Evidence, Outcome
@@ -31,7 +33,10 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         data = {"hop": hop, "stage": stage, "kind": outcome.kind, "outcome": outcome.message, "seen": outcome.seen}
         # What an adapter says of the user's weights or images is one sentence; the way there is of no use to him.
         said = outcome.stage == "source" and outcome.message.startswith("ValueError: ")
-        return CheckResult("conversion", "failed", message, values, () if said else outcome.tail, data)
+        tail = () if said else outcome.tail
+        if evidence.case.route == "file":  # the runtime's lines say what ails a file; how we came to load it does not
+            tail = tuple(itertools.takewhile(lambda line: not line.startswith("Traceback"), tail))
+        return CheckResult("conversion", "failed", message, values, tail, data)
     if not evidence.hops and evidence.run is None:
         return CheckResult("conversion", "skipped", "nothing was converted or run")
     done = []

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ARTIFACT = "model.tflite"
 _IDENTIFIER = b"TFL3"  # tensorflow/compiler/mlir/lite/schema/schema.fbs: file_identifier
+_OVERLAP = 16
+"""Parts that share bytes, such as equal names, are allowed; a file whose parts are all one and the same is not."""
 _MIN_RUNTIME = "min_runtime_version"
 _OPTIONS = ("axis", "beta", "ellipsisMask", "fusedActivationFunction", "keepNumDims", "newAxisMask", "shrinkAxisMask",
             "weightsFormat")  # fmt: skip
@@ -82,11 +84,55 @@ class Op:
     options: Any
 
 
+def _vectors(table: Any, *names: str) -> int:
+    return sum(int(getattr(table, f"{name}Length")()) for name in names)
+
+
+def _sizes(model: Any) -> Iterator[int]:
+    """How much a file says that it holds, of all that can be many; a number comes before what it is the number of."""
+    yield _vectors(model, "Subgraphs", "OperatorCodes", "Buffers", "Metadata", "MetadataBuffer", "SignatureDefs")
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        yield _vectors(graph, "Tensors", "Operators", "Inputs", "Outputs") + len(graph.Name() or b"")
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            yield _vectors(tensor, "Shape", "ShapeSignature") + len(tensor.Name() or b"")
+            if (parameters := tensor.Quantization()) is not None:
+                yield _vectors(parameters, "Scale", "ZeroPoint", "Min", "Max")
+        for op in map(graph.Operators, range(graph.OperatorsLength())):
+            yield _vectors(op, "Inputs", "Outputs", "Intermediates", "MutatingVariableInputs", "CustomOptions")
+    for buffer in map(model.Buffers, range(model.BuffersLength())):
+        yield buffer.DataLength()
+    for code in map(model.OperatorCodes, range(model.OperatorCodesLength())):
+        yield len(code.CustomCode() or b"")
+    for entry in map(model.Metadata, range(model.MetadataLength())):
+        yield len(entry.Name() or b"")
+    for signature in map(model.SignatureDefs, range(model.SignatureDefsLength())):
+        yield _vectors(signature, "Inputs", "Outputs") + len(signature.SignatureKey() or b"")
+
+
+def _hold_to_its_size(model: Any, size: int) -> None:
+    """Refuse a file whose parts are together much larger than itself: they lie in each other, or outside.
+
+    Raises:
+        ValueError: they are.
+    """
+    total = 0
+    for each in _sizes(model):
+        total += each
+        if total > _OVERLAP * size:
+            raise ValueError(f"its parts take more than {_OVERLAP} times its {size} bytes")
+
+
 class TFLiteFile:
-    """A parsed file."""
+    """A parsed file.
+
+    Raises:
+        ValueError, struct.error, LookupError, TypeError, AttributeError, OverflowError: it is damaged; the generated
+            readers check nothing, and an offset into nowhere ends in any of these.
+    """
 
     def __init__(self, content: bytes) -> None:
         found = schema()
+        _hold_to_its_size(found.Model.GetRootAs(content, 0), len(content))
         self.types = _names(found.TensorType)
         self.builtins = _names(found.BuiltinOperator)
         self.model = found.ModelT.InitFromPackedBuf(content, 0)
@@ -109,6 +155,8 @@ class TFLiteFile:
                 options = getattr(operator, "builtinOptions2", None)
             inputs = [int(i) for i in operator.inputs] if operator.inputs is not None else []
             outputs = [int(i) for i in operator.outputs] if operator.outputs is not None else []
+            if any(not -1 <= i < len(graph.tensors) for i in (*inputs, *outputs)):
+                raise IndexError(f"an op of subgraph {subgraph} names a tensor that is not there")
             yield Op(subgraph, name, kind, code.version, inputs, outputs, options)
 
     def tensor(self, subgraph: int, index: int) -> Any:
@@ -186,10 +234,13 @@ def trip_count(file: TFLiteFile, loop: Op) -> int | None:
     leaves = [int(i) for i in file.graphs[body].outputs]
     bounds: list[int] = []
     pending = [int(file.graphs[condition].outputs[0])]
+    seen: set[int] = set()
     while pending:
-        op = _producer(file, condition, pending.pop())
-        if op is None:
+        tensor = pending.pop()
+        op = _producer(file, condition, tensor)
+        if op is None or tensor in seen:
             continue
+        seen.add(tensor)
         if op.name == "LOGICAL_AND":
             pending += op.inputs
         elif op.name == "LESS":
@@ -231,28 +282,50 @@ def _work(file: TFLiteFile) -> _Work:
     The body of a WHILE runs `trip_count` times; where that cannot be read, once (and the loop is listed as unknown).
     Both branches of an IF count once: which one runs depends on data.
     """
-    work = _Work({}, [])
-    _visit(file, work, 0, 1, ())
+    order = _callers_first(file)
+    place = {subgraph: number for number, subgraph in enumerate(order)}
+    work = _Work({0: 1}, [])
+    for subgraph in order:
+        runs = work.runs[subgraph]
+        for op in file.ops[subgraph]:
+            trips = trip_count(file, op) if op.name == "WHILE" else None
+            if op.name == "WHILE":
+                work.loops.append({"subgraph": subgraph, "body": op.options.bodySubgraphIndex, "trips": trips})
+            for number, called in enumerate(_calls(file, op)):
+                known = 1 if trips is None else trips
+                times = (known + 1, known)[number] if op.name == "WHILE" else 1
+                if place[called] > place[subgraph]:  # a file whose subgraphs call each other in a circle is broken
+                    work.runs[called] = work.runs.get(called, 0) + runs * times
     return work
 
 
-def _visit(file: TFLiteFile, work: _Work, subgraph: int, times: int, path: tuple[int, ...]) -> None:
-    if subgraph in path:  # a file whose subgraphs call each other in a circle is broken, but must not hang us
-        return
-    work.runs[subgraph] = work.runs.get(subgraph, 0) + times
-    path = (*path, subgraph)
-    for op in file.ops[subgraph]:
-        if op.name == "WHILE":
-            trips = trip_count(file, op)
-            known = 1 if trips is None else trips
-            work.loops.append({"subgraph": subgraph, "body": op.options.bodySubgraphIndex, "trips": trips})
-            _visit(file, work, op.options.condSubgraphIndex, times * (known + 1), path)
-            _visit(file, work, op.options.bodySubgraphIndex, times * known, path)
-        elif op.name == "IF":
-            _visit(file, work, op.options.thenSubgraphIndex, times, path)
-            _visit(file, work, op.options.elseSubgraphIndex, times, path)
-        elif op.name == "STABLEHLO_COMPOSITE":
-            _visit(file, work, op.options.decompositionSubgraphIndex, times, path)
+def _calls(file: TFLiteFile, op: Op) -> list[int]:
+    """The subgraphs that an op runs."""
+    names = {
+        "WHILE": ("condSubgraphIndex", "bodySubgraphIndex"),
+        "IF": ("thenSubgraphIndex", "elseSubgraphIndex"),
+        "STABLEHLO_COMPOSITE": ("decompositionSubgraphIndex",),
+    }.get(op.name, ())
+    found = [int(getattr(op.options, name)) for name in names]
+    if any(not 0 <= subgraph < len(file.graphs) for subgraph in found):
+        raise IndexError(f"{op.name} runs a subgraph that is not there")
+    return found
+
+
+def _callers_first(file: TFLiteFile) -> list[int]:
+    """Subgraph 0 and those that it runs, each behind all that run it."""
+    done: list[int] = []
+    seen = {0}
+    stack = [(0, [called for op in file.ops[0] for called in _calls(file, op)])]
+    while stack:
+        subgraph, left = stack[-1]
+        if not left:
+            done.append(subgraph)
+            stack.pop()
+        elif (called := left.pop()) not in seen:
+            seen.add(called)
+            stack.append((called, [each for op in file.ops[called] for each in _calls(file, op)]))
+    return done[::-1]
 
 
 def _matrix_products(file: TFLiteFile, op: Op) -> list[tuple[int, int, int]] | None:
@@ -519,8 +592,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         file = TFLiteFile(content)
         return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), **_facts(file)}
-    except (struct.error, IndexError, TypeError, ValueError, AttributeError) as error:
-        # The generated readers check nothing: an offset into nowhere ends in any of these.
+    except (struct.error, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path.name} is a damaged TFLite file: {type(error).__name__}: {error}") from error
 
 

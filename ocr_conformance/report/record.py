@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocr_conformance import checks
 from ocr_conformance.cases import MODES, Case
+from ocr_conformance.isolation import network_of_jobs
 from ocr_conformance.report.schema import SCHEMA
 from ocr_conformance.results import JUDGED, VERDICTS, tightest
 from ocr_conformance.toolchain import frameworks
@@ -156,6 +157,7 @@ def environment(engine: Engine) -> dict[str, Any]:
         "device": settings.device,
         "timeout_seconds": settings.timeout,
         "memory_bytes": settings.memory,
+        "network_of_jobs": network_of_jobs(),
     }
 
 

@@ -259,6 +259,9 @@ class Environment(_Table):
     cpu: Cpu
     threads: Annotated[int, Field(ge=1)]
     device: str | None
+    network_of_jobs: Literal["loopback", "none", "host"] | None = None
+    """What jobs could reach: a loopback of their own, nothing, or (where the system has no way to keep them from it)
+    all that the user can. ``null``: an older version did not say."""
 
 
 class Run(_Table):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +17,7 @@ from ocr_conformance import isolation
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Interrupted, Runner, Workplace
 
-from .conftest import CHECKOUT, PATIENCE, processes, wait_for
+from .conftest import PATIENCE, processes, wait_for
 
 Run = Callable[..., Outcome]
 
@@ -51,11 +48,6 @@ def test_a_signal_is_told_by_name_and_stage(run: Run, name: str) -> None:
 def test_a_signal_without_a_name_is_told_by_number(run: Run) -> None:
     outcome = run("kills_itself", signal=signal.SIGRTMIN + 3)
     assert (outcome.kind, outcome.message) == ("signal", f"signal {signal.SIGRTMIN + 3}")
-
-
-def test_an_abort_is_a_signal(run: Run) -> None:
-    outcome = run("aborts")
-    assert (outcome.kind, outcome.stage, outcome.message) == ("signal", "allocate", "SIGABRT")
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -94,24 +86,11 @@ def test_facts_that_json_cannot_carry_are_the_jobs_mistake(run: Run) -> None:
     assert outcome.message.startswith("TypeError")
 
 
-def test_a_job_may_destroy_its_own_folder(run: Run) -> None:
-    assert run("destroys_its_folder").kind == "exit"
-    assert run("fine").ok
-
-
 def test_ten_megabytes_of_noise_are_cut_to_the_last_lines(run: Run) -> None:
     outcome = run("chatters")
     assert outcome.message == "RuntimeError: enough said"
     assert len(outcome.tail) == isolation.TAIL_LINES
     assert "the last line" in outcome.tail
-
-
-@pytest.mark.parametrize("then", ["wait", "return"])
-def test_what_a_job_has_started_ends_with_it(run: Run, tmp_path: Path, then: str) -> None:
-    mark = f"{tmp_path}/grandchild"
-    outcome = run("spawns", mark=mark, then=then, seconds=2)
-    assert outcome.kind == ("timeout" if then == "wait" else "ok")
-    wait_for(lambda: not processes(mark))
 
 
 def test_peak_memory_is_the_jobs_own(run: Run) -> None:
@@ -142,55 +121,10 @@ def test_a_job_sees_none_of_our_path_and_only_the_declared_variables(
     assert ("once" in facts["argv"]) == fresh
 
 
-def test_a_preload_that_fails_is_told_once_per_job_and_never_hangs(run: Run, workplace: Workplace) -> None:
-    place = replace(workplace, preload=("no_such_framework",))
-    for _ in range(2):
-        outcome = run("fine", place=place)
-        assert (outcome.kind, outcome.stage) == ("exception", "import")
-        assert outcome.message == "ModuleNotFoundError: No module named 'no_such_framework'"
-        assert any("Traceback" in line for line in outcome.tail)
-
-
-def test_a_preload_that_crashes_is_told(run: Run, workplace: Workplace, tmp_path: Path) -> None:
-    (tmp_path / "crash.py").write_text("import os; os.abort()")
-    outcome = run("fine", place=replace(workplace, preload=(str(tmp_path / "crash.py"),)))
-    assert (outcome.kind, outcome.stage) == ("exception", "import")
-    assert outcome.message == "the worker process ended with status -6"
-
-
-def test_a_preload_that_hangs_is_a_timeout(
-    run: Run, workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(isolation, "_PRELOAD_SECONDS", 1.0)
-    (tmp_path / "hang.py").write_text("import time; time.sleep(600)")
-    outcome = run("fine", place=replace(workplace, preload=(str(tmp_path / "hang.py"),)))
-    assert (outcome.kind, outcome.stage) == ("timeout", "import")
-
-
 def test_an_interpreter_that_is_gone_is_told(run: Run, workplace: Workplace) -> None:
     outcome = run("fine", place=replace(workplace, python="/no/such/python"))
     assert (outcome.kind, outcome.stage) == ("exception", "import")
     assert outcome.message == "cannot start /no/such/python: No such file or directory"
-
-
-def test_the_next_job_gets_a_new_parent_when_the_old_one_was_killed(run: Run, runner: Runner) -> None:
-    assert run("fine").ok
-    (parent,) = runner._parents.values()
-    parent._process.kill()
-    assert run("fine").ok
-
-
-def test_a_parent_killed_in_the_middle_of_a_job_leaves_nothing(run: Run, runner: Runner, tmp_path: Path) -> None:
-    mark = f"{tmp_path}/grandchild"
-    with ThreadPoolExecutor() as pool:
-        job = pool.submit(run, "spawns", mark=mark, then="wait")
-        wait_for(lambda: processes(mark))
-        (parent,) = runner._parents.values()
-        parent._process.kill()
-        outcome = job.result(PATIENCE)
-    assert (outcome.kind, outcome.message) == ("exception", "the worker process ended with status -9")
-    wait_for(lambda: not processes(mark))
-    assert run("fine").ok
 
 
 def test_a_parent_survives_the_thread_that_started_it(run: Run, runner: Runner) -> None:
@@ -226,28 +160,6 @@ def test_many_jobs_at_once(run: Run) -> None:
     with ThreadPoolExecutor(8) as pool:
         kinds = [outcome.kind for outcome in pool.map(run, names)]
     assert kinds == ["ok", "exception", "exit", "signal"] * 8
-
-
-ENGINE = """
-import sys
-from pathlib import Path
-from ocr_conformance.isolation import JobRequest, Limits, Runner, Workplace
-path, function, mark, out = sys.argv[1:]
-request = JobRequest(function, {"mark": mark, "then": "wait"}, {}, Path(out))
-Runner().run(Workplace(sys.executable, (path,)), request, Limits(60, 1 << 30))
-"""
-
-
-def test_a_killed_engine_takes_its_jobs_along(worker_path: Path, jobs: str, tmp_path: Path) -> None:
-    mark = f"{tmp_path}/grandchild"
-    out = tmp_path / "out"
-    out.mkdir()
-    arguments = [str(worker_path), f"{jobs}:spawns", mark, str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen([sys.executable, "-c", ENGINE, *arguments], env=environment) as engine:
-        wait_for(lambda: (out / ".stage").exists() and len(processes(mark)) == 2)  # the engine and the grandchild
-        engine.send_signal(signal.SIGKILL)
-    wait_for(lambda: not processes(mark) and not processes(str(worker_path)))
 
 
 def test_temporary_files_are_the_job_s_own_and_go_with_it(run: Callable[..., Outcome], tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def document() -> dict[str, Any]:
             "cpu": {"machine": "x86_64", "model": "a processor", "features": "f" * 16},
             "threads": 1,
             "device": None,
+            "network_of_jobs": "loopback",
         },
         "toolchains": {"modern": {"lock_sha256": "b" * 64, "versions": {"tensorflow": "2.21.0"}, "missing": ""}},
         "models": {
