@@ -142,6 +142,10 @@ class Cache:
             with contextlib.suppress(OSError):
                 mark.unlink(missing_ok=True)
 
+    def exists(self) -> bool:
+        """Whether it is still there: somebody may remove it during a run."""
+        return (self.root / "entries").is_dir()
+
     def _folder(self, key: str) -> Path:
         return self.root / "entries" / key[:2] / key
 

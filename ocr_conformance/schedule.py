@@ -322,7 +322,7 @@ class Scheduler:
                 outcome = self._runner.run(task.workplace, request, self._limits)
             with self._change:
                 self.executed += 1
-            if not workspace.parent.is_dir():
+            if not self._cache.exists():
                 with disk_errors(self._cache.root):
                     raise FileNotFoundError(errno.ENOENT, f"it was removed during {task.title}")
             changed = [state for key, (state, stamps) in used.items() if self._cache.stamps(key) != stamps]

@@ -449,7 +449,7 @@ def test_a_cache_that_vanishes_in_the_middle_of_a_run_is_one_sentence_or_made_an
     assert "Traceback" not in out and "INTERNALERROR" not in out, out
     assert process.returncode in (0, 1), out
     if process.returncode == 1:
-        assert f"cannot use the cache in {repository.cache} (" in " ".join(out.split())
+        assert f"cannot use the cache in {repository.cache} (" in " ".join(out.split()), out
     shutil.rmtree(repository.cache, ignore_errors=True)
     assert "1 passed" in repository.run(*QUICK)
     repository.nothing_left()
