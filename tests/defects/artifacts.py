@@ -428,8 +428,8 @@ def slower(file: Planter, at: Any, size: float) -> None:
 
 
 def memory(file: Planter, at: Any, size: float) -> None:
-    """``size`` bytes more are filled and summed in each invoke: an intermediate that should have been fused."""
-    rows = [1, int(size) // 4]
+    """``size`` MB more are filled and summed in each invoke: an intermediate that should have been fused."""
+    rows = [1, int(size * 1e6) // 4]
     shape = file.constant(np.array(rows, np.int32))
     filled = file.insert("FILL", [shape, file.constant(np.array(0, np.float32))], rows)
     total = file.insert(
