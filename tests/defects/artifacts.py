@@ -491,10 +491,10 @@ def names_exchanged(file: Planter, at: Any, size: float) -> None:
 # --- quantization -----------------------------------------------------------------------------------------------------
 
 
-def scale_halved(file: Planter, at: Any, size: float) -> None:
-    """What an op gives has half the scale that its numbers were made with, from here on."""
+def scale_off(file: Planter, at: Any, size: float) -> None:
+    """What an op gives has ``size`` times its scale."""
     quantization = copy.copy(file.output(at).quantization)
-    quantization.scale = [float(each) / 2 for each in quantization.scale]
+    quantization.scale = [float(each) * size for each in quantization.scale]
     file.output(at).quantization = quantization
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.defects.artifacts import planted
+
 from .conftest import Base
-from .plant import plant
 
 FUSED, FUSED_INT8, LOOPS = (
     "captcha-ocr:tf-keras/tf-lite/float32",
@@ -41,26 +42,26 @@ def explain(base: Base, run_job: Callable[..., dict[str, Any]], tmp_path: Path) 
 
 # Places in the files that TensorFlow 2.21 writes; the kind is checked, so that another version cannot pass by accident.
 PLANTED = [
-    (FUSED, "weights", 2, "CONV_2D"),
-    (FUSED, "bias", 5, "FULLY_CONNECTED"),
-    (FUSED, "activation", 2, "CONV_2D"),
-    (FUSED, "pooling", 3, "AVERAGE_POOL_2D"),
-    (FUSED, "gates", 9, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
-    (FUSED, "order", 15, "CONCATENATION"),
-    (FUSED, "classes", 16, "FULLY_CONNECTED"),
-    (FUSED_INT8, "scale", 17, "FULLY_CONNECTED"),
-    (FUSED_INT8, "zero_point", 17, "FULLY_CONNECTED"),
-    (FUSED_INT8, "weight_scale", 3, "CONV_2D"),
-    (FUSED_INT8, "saturated_bias", 3, "CONV_2D"),
+    (FUSED, "perturbed", 2, 0.5, "CONV_2D"),
+    (FUSED, "bias_lost", 5, 0, "FULLY_CONNECTED"),
+    (FUSED, "activation_lost", 2, 0, "CONV_2D"),
+    (FUSED, "pooling_mean", 3, 0, "AVERAGE_POOL_2D"),
+    (FUSED, "gates_exchanged", 9, 0, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+    (FUSED, "sides_exchanged", 15, 0, "CONCATENATION"),
+    (FUSED, "classes_exchanged", 16, 0, "FULLY_CONNECTED"),
+    (FUSED_INT8, "scale_off", 17, 8, "FULLY_CONNECTED"),
+    (FUSED_INT8, "zero_point_shifted", 17, 100, "FULLY_CONNECTED"),
+    (FUSED_INT8, "weight_scale_halved", 3, 1, "CONV_2D"),
+    (FUSED_INT8, "bias_saturated", 3, 0, "CONV_2D"),
 ]
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=[f"{p[1]}-{p[2]}" for p in PLANTED])
+@pytest.mark.parametrize("defect", PLANTED, ids=[f"{p[1]}-{p[2]}" for p in PLANTED])
 def test_the_planted_op_is_named_first(
-    base: Base, explain: Callable[..., dict[str, Any]], planted: tuple[str, str, int, str]
+    base: Base, explain: Callable[..., dict[str, Any]], defect: tuple[str, str, int, float, str]
 ) -> None:
-    name, defect, place, kind = planted
-    facts = explain(plant(base.file(name), defect, place), base.file(FUSED))
+    name, what, place, size, kind = defect
+    facts = explain(planted(base.file(name), what, place, size), base.file(FUSED))
     assert (facts["named"]["place"], facts["named"]["kind"]) == (place, kind)
     assert facts["worst"][0]["place"] == place
     # It accounts for what is lost, and is the only one that does.
@@ -69,7 +70,7 @@ def test_the_planted_op_is_named_first(
 
 
 def test_in_a_loop_the_op_of_its_body_is_named(base: Base, explain: Callable[..., dict[str, Any]]) -> None:
-    facts = explain(plant(base.file(LOOPS), "weights", 5, subgraph=6), base.file(LOOPS))
+    facts = explain(planted(base.file(LOOPS), "perturbed", 5, 0.5, subgraph=6), base.file(LOOPS))
     assert (facts["named"]["place"], facts["named"]["kind"]) == (15, "WHILE")
     inside = facts["inside"]["named"]
     assert (inside["place"], inside["kind"]) == (5, "FULLY_CONNECTED")
