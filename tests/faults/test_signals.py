@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from filelock import FileLock
 
 from ocr_conformance.cache import Cache
 from ocr_conformance.schedule import Slots
-from tests.engine.conftest import PATIENCE, wait_for
+from tests.engine.conftest import CHECKOUT, PATIENCE, wait_for
 from tests.repository import OURS, QUICK, SLOW, Repository, finish
 
 WAIT = """
@@ -246,6 +247,32 @@ def test_a_run_that_is_halted_goes_on(repository: Repository) -> None:
     process.send_signal(signal.SIGCONT)
     assert "1 passed" in finish(process, 0)
     repository.nothing_left()
+
+
+FORKS = """
+import multiprocessing, signal, time
+from ocr_conformance.stopping import Stopping
+stopping = Stopping()
+stopping.install()
+begun = multiprocessing.get_context("fork").Event()
+def sleep():
+    begun.set()
+    time.sleep(600)
+process = multiprocessing.get_context("fork").Process(target=sleep)
+process.start()
+begun.wait()
+process.terminate()
+process.join()
+print(process.exitcode, stopping.caught)
+"""
+
+
+def test_what_a_test_has_forked_ends_by_its_own_signals() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM} 0\n", "")
 
 
 def convert(repository: Repository) -> subprocess.Popen[str]:
