@@ -23,6 +23,7 @@ import pytest
 from ocr_conformance import weights
 from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.weights import WeightsSource, resolve
+from tests.repository import small_disk
 
 from . import toy
 
@@ -478,22 +479,6 @@ def test_a_process_that_ends_in_mid_download_leaves_nothing_to_be_taken(
     assert parts(tmp_path) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 512 KiB."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mount: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def full(server: Server, tmp_path: Path) -> None:
     server.answers["/w.h5"] = lambda handler, before: handler.send(DATA)
     with pytest.raises(
@@ -504,8 +489,9 @@ def full(server: Server, tmp_path: Path) -> None:
     assert parts(tmp_path) == []  # what would fill the disk of the next run
 
 
-def test_a_full_disk_is_one_sentence_and_is_emptied(server: Server, tmp_path: Path, small_disk: Path) -> None:
-    full(server, tmp_path)
+def test_a_full_disk_is_one_sentence_and_is_emptied(server: Server, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "cache", "size=512k"):
+        full(server, tmp_path)
 
 
 def test_a_write_that_finds_no_space(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
