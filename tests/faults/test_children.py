@@ -483,9 +483,11 @@ def _without(worker: str, *names: str) -> str:
     """The worker on a system that refuses what these functions ask for."""
     for name in names:
         if name == "network namespace":
-            worker = worker.replace('_kernel("unshare", _CLONE_NEWNET)', 'raise PermissionError("refused")')
+            old, new = '_kernel("unshare", _CLONE_NEWNET)', 'raise PermissionError("refused")'
         else:
-            worker = worker.replace(f"def {name}() -> None:", f'def {name}() -> None:\n    raise OSError("refused")')
+            old, new = f"def {name}() -> None:", f'def {name}() -> None:\n    raise OSError("refused")'
+        assert worker.count(old) == 1, "the worker is written otherwise: nothing would be refused"
+        worker = worker.replace(old, new)
     return worker
 
 

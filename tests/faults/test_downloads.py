@@ -102,10 +102,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "TIMEOUT_SECONDS", 2.0)
 
 
-def fetch(server: Server, tmp_path: Path, path: str = "/w.h5", sha256: str = SHA) -> bytes:
+def fetch(server: Server, tmp_path: Path, path: str = "/w.h5", *, offline: bool = False) -> bytes:
     """The bytes of the file that weights by that URL are."""
-    sources = {"real": WeightsSource("real", sha256, url=server.url(path) if path.startswith("/") else path)}
-    found = resolve("real", "m", sources, folder=tmp_path, cache=tmp_path / "cache").path
+    sources = {"real": WeightsSource("real", SHA, url=server.url(path) if path.startswith("/") else path)}
+    found = resolve("real", "m", sources, folder=tmp_path, cache=tmp_path / "cache", offline=offline).path
     assert found is not None
     return Path(found).read_bytes()
 
@@ -514,6 +514,8 @@ def test_a_file_that_was_altered_in_the_cache_is_fetched_again(server: Server, t
     (path,) = (tmp_path / "cache").glob("*.h5")
     for change in (lambda: path.write_bytes(DATA[:-1] + b"x"), lambda: os.truncate(path, 9), path.unlink):
         change()
+        with pytest.raises(UserError, match="--ocr-offline forbids"):
+            fetch(server, tmp_path, offline=True)
         assert fetch(server, tmp_path) == DATA
     assert len(server.asked) == 4
 

@@ -157,6 +157,19 @@ def test_a_run_that_is_stopped_ends_in_order(
 
 
 @pytest.mark.parametrize("number", STOPS)
+def test_workers_of_xdist_are_stopped_with_their_controller(
+    repository: Repository, number: signal.Signals, whole: bool
+) -> None:
+    pytest.importorskip("xdist")
+    if not whole and number != signal.SIGTERM:
+        pytest.skip("all of them with --whole")
+    with held(repository, PHASES["conversion"], "-p", "xdist", "-n", "2") as process:
+        deliver(process, number)
+        finish(process, STOPS[number])
+        repository.nothing_left()
+
+
+@pytest.mark.parametrize("number", STOPS)
 def test_a_run_that_is_stopped_while_it_writes_its_report_has_written_it(
     repository: Repository, number: signal.Signals, whole: bool
 ) -> None:
