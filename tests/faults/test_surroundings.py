@@ -166,6 +166,7 @@ def test_a_run_without_a_home_takes_the_one_that_the_system_knows_or_says_so(rep
     nobody = "import os, pwd\npwd.getpwuid = lambda uid: (_ for _ in ()).throw(KeyError(uid))\n"
     (repository.root / "conftest.py").write_text((repository.root / "conftest.py").read_text() + f"\n\n{nobody}")
     assert "there is no home folder to keep the cache in: set HOME or XDG_CACHE_HOME" in plain(repository, status=4)
+    assert "nothing converted or run" in repository.run(*QUICK), "with a cache that is named"
     repository.nothing_left()
     assert not (repository.root / "~").exists()
 
