@@ -86,6 +86,7 @@ def _latency(repository: Repository) -> None:
 
 
 PHASES = {
+    "weights": _in("ocr_conformance.weights", "resolve"),
     "collection": _in("ocr_conformance.conformance", "Engine.checks_of"),
     "start": _in("ocr_conformance.conformance", "Engine.source"),
     "conversion": Phase(_conversion, Repository.converting, SLOW),
@@ -98,6 +99,7 @@ STOPS = {signal.SIGINT: 2, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 SHORT = {
+    ("weights", signal.SIGTERM),
     ("collection", signal.SIGTERM),
     ("conversion", signal.SIGINT),
     ("storing", signal.SIGTERM),
