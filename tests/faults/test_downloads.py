@@ -23,6 +23,7 @@ import pytest
 from ocr_conformance import weights
 from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.weights import WeightsSource, resolve
+from tests.conftest import serving
 from tests.repository import small_disk
 
 from . import toy
@@ -86,13 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with Server() as running, serving(running):
         yield running
         running.over.set()
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -359,17 +356,11 @@ def test_a_file_without_end_is_not_kept(
 
 
 def test_redirects_are_followed_to_other_hosts_too(server: Server, tmp_path: Path) -> None:
-    with Server() as other:
-        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with Server() as other, serving(other):
         other.answers["/w.h5"] = lambda handler, before: handler.send(DATA)
         server.answers["/w.h5"] = status(302, Location=other.url("/w.h5").replace("127.0.0.1", "localhost"))
-        try:
-            os.environ["NO_PROXY"] += ",localhost"  # the fixture puts it back
-            assert fetch(server, tmp_path) == DATA
-        finally:
-            other.shutdown()
-            thread.join()
+        os.environ["NO_PROXY"] += ",localhost"  # the fixture puts it back
+        assert fetch(server, tmp_path) == DATA
 
 
 def test_a_circle_of_redirects_is_left(server: Server, tmp_path: Path) -> None:
