@@ -917,10 +917,7 @@ def _read(path: Path) -> str:
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # the latter, and a ValueError that is no TOMLDecodeError: too much of it
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or too much of it
         raise UserError(f"{where} is no TOML: {error}") from error
 
 

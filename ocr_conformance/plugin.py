@@ -167,13 +167,16 @@ def ocr_judge(request: pytest.FixtureRequest) -> Callable[[Case, str], None]:
 def _active(config: pytest.Config) -> Conformance:
     """The run's judge; made when the first test asks for one (a re-exported suite has no ``--ocr-model``)."""
     if _KEY not in config.stash:
-        from ocr_conformance.stopping import Stopping
+        from ocr_conformance.stopping import Stopped, Stopping
 
         stopping = Stopping()
         if not _is_worker(config):  # xdist's controller stops its workers
             stopping.install()
             config.add_cleanup(stopping.remove)
-        conformance = config.stash[_KEY] = Conformance(config, stopping)
+        try:
+            conformance = config.stash[_KEY] = Conformance(config, stopping)
+        except Stopped as stopped:  # while weights are fetched: there is no session yet to give the status
+            pytest.exit(f"stopped by {stopped}", stopping.status)
         config.pluginmanager.register(_Active(conformance), "ocr_conformance.active")
     return config.stash[_KEY]
 

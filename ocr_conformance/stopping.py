@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self.caught = 0
+        self._process = os.getpid()
         self._last = -_AGAIN_SECONDS
         self._busy = False
         self._before: dict[signal.Signals, Any] = {}
@@ -58,6 +60,10 @@ class Stopping:
             self._busy = before
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a fork, as of a test's multiprocessing, that is none of ours to stop
+            signal.signal(number, self._before[signal.Signals(number)])
+            signal.raise_signal(number)
+            return
         now = time.monotonic()
         if self._busy or now - self._last < _AGAIN_SECONDS:
             return

@@ -140,7 +140,11 @@ def _read_locks(folder: Path) -> dict[str, Lock]:
 
 
 def default_root() -> Path:
-    """Folder of the toolchains in the user's cache."""
+    """Folder of the toolchains in the user's cache.
+
+    Raises:
+        UserError: the user has no home.
+    """
     return resources.user_cache() / "toolchains"
 
 
@@ -181,13 +185,16 @@ def find(name: str, root: Path | None = None) -> Toolchain:
     if name in (*HERE, current.name):
         return current
     lock = _lock(name)
-    record = _read_record(_folder(lock, root or default_root()))
     how = f"ocr-conformance toolchain create {name}"
+    record = None
+    with contextlib.suppress(UserError):  # without a home nothing was created
+        folder = _folder(lock, root or default_root())
+        record = _read_record(folder)
     if record is None:
         return Toolchain(name, "", lock.sha256, lock.pins, f"toolchain {name} is not created here", how)
     python = record["python"]
     try:
-        versions = distributions(python, _folder(lock, root or default_root()))
+        versions = distributions(python, folder)
     except UserError:
         return Toolchain(name, "", lock.sha256, lock.pins, f"the interpreter {python} of toolchain {name} is gone", how)
     wrong = _differences(lock, versions)

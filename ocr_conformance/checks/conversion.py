@@ -32,7 +32,7 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
         )
         data = {"hop": hop, "stage": stage, "kind": outcome.kind, "outcome": outcome.message, "seen": outcome.seen}
         # What an adapter says of the user's weights or images is one sentence; the way there is of no use to him.
-        said = outcome.stage == "source" and outcome.message.startswith("ValueError: ")
+        said = outcome.stage == "source" and outcome.message.startswith(("ValueError: ", "Changed: "))
         tail = () if said else outcome.tail
         if evidence.case.route == "file":  # the runtime's lines say what ails a file; how we came to load it does not
             tail = tuple(itertools.takewhile(lambda line: not line.startswith("Traceback"), tail))

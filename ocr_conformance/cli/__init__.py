@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _output_goes_nowhere()
         return 0
     except OSError as error:
-        if error.filename is not None or sys.stdout is None:
+        # A stream's error names no file; one without a number is another library's (shutil, requests).
+        if error.filename is not None or error.errno is None or sys.stdout is None:
             raise
         _output_goes_nowhere()
         print(f"ocr-conformance: the output cannot be written ({error.strerror})", file=sys.stderr)

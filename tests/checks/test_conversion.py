@@ -40,6 +40,7 @@ def test_failed_names_hop_stage_kind_and_last_words(reading: MakeEvidence, kind:
     ("stage", "message", "details"),
     [
         ("source", "ValueError: weights mine.pth: no 'fc'", ()),  # what an adapter says of the user's file is enough
+        ("source", "Changed: the image a.png changed while the run was planned; run again", ()),
         ("source", "AttributeError: 'Net' has no 'fc'", ("last words",)),
         ("export", "ValueError: the model declares 2 outputs", ("last words",)),
     ],

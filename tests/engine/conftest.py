@@ -118,12 +118,6 @@ def cannot_be_told(job):
     return {"object": object()}
 
 
-def destroys_its_folder(job):
-    import shutil
-    shutil.rmtree(job.out)
-    return {}
-
-
 def counts(job):
     with open(job.params["log"], "a") as log:
         log.write(f"{job.params['name']}\\n")

@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -369,7 +370,7 @@ def wait_for_the_other(job: Job) -> None:
 
 
 def stop_parent(job: Job) -> None:
-    os.kill(os.getppid(), 19)
+    os.kill(os.getppid(), signal.SIGSTOP)
     time.sleep(600)
 
 

@@ -124,15 +124,15 @@ def test_an_empty_or_truncated_file(laboratory: Laboratory) -> None:
     assert_still_works(laboratory)
 
 
-def test_flipped_bits(laboratory: Laboratory, whole_form: int) -> None:
-    files = dict(flipped(whole_form))
+def test_flipped_bits(laboratory: Laboratory, flips: int) -> None:
+    files = dict(flipped(flips))
     assert_verdicts(laboratory.each(RUN, iter(files.items())))
     assert_looked_into(laboratory.each(INSPECT, iter(files.items())))
     assert_still_works(laboratory)
 
 
 @pytest.fixture
-def whole_form(whole: bool) -> int:
+def flips(whole: bool) -> int:
     """How many files with flipped bits."""
     return 200 if whole else 40
 

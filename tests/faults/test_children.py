@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -186,15 +187,25 @@ def test_no_process_outlives_its_job(bench: Run, runner: Runner, mark: str, faul
     assert_right(bench)
 
 
+def daemons(mark: str) -> list[psutil.Process]:
+    """Those of `faulty.daemon` that run; one may end while it is looked at."""
+    found = []
+    for process in processes(mark):
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[-1:] == ["daemon"]:
+                found.append(process)
+    return found
+
+
 @linux
 def test_the_daemon_of_a_job_that_runs_is_let_live_when_another_job_ends(bench: Run, mark: str, tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
-        hanging = pool.submit(bench, "daemon_and_hang", seconds=4)
-        wait_for(lambda: [each for each in processes(mark) if each.cmdline()[-1] == "daemon"])
+        hanging = pool.submit(bench, "daemon_and_hang", seconds=10)
+        wait_for(lambda: daemons(mark))
         assert bench("leave").kind == "exit"
-        assert [each for each in processes(mark) if each.cmdline()[-1] == "daemon"]
+        assert daemons(mark)
         assert hanging.result(PATIENCE).kind == "timeout"
-    assert not [each for each in processes(mark) if each.cmdline()[-1] == "daemon"]
+    assert not daemons(mark)
 
 
 NOISE = """
@@ -472,9 +483,11 @@ def _without(worker: str, *names: str) -> str:
     """The worker on a system that refuses what these functions ask for."""
     for name in names:
         if name == "network namespace":
-            worker = worker.replace('_kernel("unshare", _CLONE_NEWNET)', 'raise PermissionError("refused")')
+            old, new = '_kernel("unshare", _CLONE_NEWNET)', 'raise PermissionError("refused")'
         else:
-            worker = worker.replace(f"def {name}() -> None:", f'def {name}() -> None:\n    raise OSError("refused")')
+            old, new = f"def {name}() -> None:", f'def {name}() -> None:\n    raise OSError("refused")'
+        assert worker.count(old) == 1, "the worker is written otherwise: nothing would be refused"
+        worker = worker.replace(old, new)
     return worker
 
 

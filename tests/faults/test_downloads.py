@@ -23,6 +23,8 @@ import pytest
 from ocr_conformance import weights
 from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.weights import WeightsSource, resolve
+from tests.conftest import serving
+from tests.repository import small_disk
 
 from . import toy
 
@@ -85,13 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with Server() as running, serving(running):
         yield running
         running.over.set()
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -101,10 +99,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "TIMEOUT_SECONDS", 2.0)
 
 
-def fetch(server: Server, tmp_path: Path, path: str = "/w.h5", sha256: str = SHA) -> bytes:
+def fetch(server: Server, tmp_path: Path, path: str = "/w.h5", *, offline: bool = False) -> bytes:
     """The bytes of the file that weights by that URL are."""
-    sources = {"real": WeightsSource("real", sha256, url=server.url(path) if path.startswith("/") else path)}
-    found = resolve("real", "m", sources, folder=tmp_path, cache=tmp_path / "cache").path
+    sources = {"real": WeightsSource("real", SHA, url=server.url(path) if path.startswith("/") else path)}
+    found = resolve("real", "m", sources, folder=tmp_path, cache=tmp_path / "cache", offline=offline).path
     assert found is not None
     return Path(found).read_bytes()
 
@@ -358,17 +356,11 @@ def test_a_file_without_end_is_not_kept(
 
 
 def test_redirects_are_followed_to_other_hosts_too(server: Server, tmp_path: Path) -> None:
-    with Server() as other:
-        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with Server() as other, serving(other):
         other.answers["/w.h5"] = lambda handler, before: handler.send(DATA)
         server.answers["/w.h5"] = status(302, Location=other.url("/w.h5").replace("127.0.0.1", "localhost"))
-        try:
-            os.environ["NO_PROXY"] += ",localhost"  # the fixture puts it back
-            assert fetch(server, tmp_path) == DATA
-        finally:
-            other.shutdown()
-            thread.join()
+        os.environ["NO_PROXY"] += ",localhost"  # the fixture puts it back
+        assert fetch(server, tmp_path) == DATA
 
 
 def test_a_circle_of_redirects_is_left(server: Server, tmp_path: Path) -> None:
@@ -478,22 +470,6 @@ def test_a_process_that_ends_in_mid_download_leaves_nothing_to_be_taken(
     assert parts(tmp_path) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 512 KiB."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mount: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def full(server: Server, tmp_path: Path) -> None:
     server.answers["/w.h5"] = lambda handler, before: handler.send(DATA)
     with pytest.raises(
@@ -504,8 +480,9 @@ def full(server: Server, tmp_path: Path) -> None:
     assert parts(tmp_path) == []  # what would fill the disk of the next run
 
 
-def test_a_full_disk_is_one_sentence_and_is_emptied(server: Server, tmp_path: Path, small_disk: Path) -> None:
-    full(server, tmp_path)
+def test_a_full_disk_is_one_sentence_and_is_emptied(server: Server, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "cache", "size=512k"):
+        full(server, tmp_path)
 
 
 def test_a_write_that_finds_no_space(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -528,6 +505,8 @@ def test_a_file_that_was_altered_in_the_cache_is_fetched_again(server: Server, t
     (path,) = (tmp_path / "cache").glob("*.h5")
     for change in (lambda: path.write_bytes(DATA[:-1] + b"x"), lambda: os.truncate(path, 9), path.unlink):
         change()
+        with pytest.raises(UserError, match="--ocr-offline forbids"):
+            fetch(server, tmp_path, offline=True)
         assert fetch(server, tmp_path) == DATA
     assert len(server.asked) == 4
 

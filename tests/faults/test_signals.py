@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from filelock import FileLock
 
 from ocr_conformance.cache import Cache
 from ocr_conformance.schedule import Slots
-from tests.engine.conftest import PATIENCE, wait_for
+from tests.engine.conftest import CHECKOUT, PATIENCE, wait_for
 from tests.repository import OURS, QUICK, SLOW, Repository, finish
 
 WAIT = """
@@ -85,6 +86,7 @@ def _latency(repository: Repository) -> None:
 
 
 PHASES = {
+    "weights": _in("ocr_conformance.weights", "resolve"),
     "collection": _in("ocr_conformance.conformance", "Engine.checks_of"),
     "start": _in("ocr_conformance.conformance", "Engine.source"),
     "conversion": Phase(_conversion, Repository.converting, SLOW),
@@ -97,6 +99,7 @@ STOPS = {signal.SIGINT: 2, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 SHORT = {
+    ("weights", signal.SIGTERM),
     ("collection", signal.SIGTERM),
     ("conversion", signal.SIGINT),
     ("storing", signal.SIGTERM),
@@ -153,6 +156,19 @@ def test_a_run_that_is_stopped_ends_in_order(
     assert phase != "conversion" or not any("pack" in title for title in titles), "it was not finished"
     if whole or phase == "storing":
         right(repository)
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_workers_of_xdist_are_stopped_with_their_controller(
+    repository: Repository, number: signal.Signals, whole: bool
+) -> None:
+    pytest.importorskip("xdist")
+    if not whole and number != signal.SIGTERM:
+        pytest.skip("all of them with --whole")
+    with held(repository, PHASES["conversion"], "-p", "xdist", "-n", "2") as process:
+        deliver(process, number)
+        finish(process, STOPS[number])
+        repository.nothing_left()
 
 
 @pytest.mark.parametrize("number", STOPS)
@@ -246,6 +262,32 @@ def test_a_run_that_is_halted_goes_on(repository: Repository) -> None:
     process.send_signal(signal.SIGCONT)
     assert "1 passed" in finish(process, 0)
     repository.nothing_left()
+
+
+FORKS = """
+import multiprocessing, signal, time
+from ocr_conformance.stopping import Stopping
+stopping = Stopping()
+stopping.install()
+begun = multiprocessing.get_context("fork").Event()
+def sleep():
+    begun.set()
+    time.sleep(600)
+process = multiprocessing.get_context("fork").Process(target=sleep)
+process.start()
+begun.wait()
+process.terminate()
+process.join()
+print(process.exitcode, stopping.caught)
+"""
+
+
+def test_what_a_test_has_forked_ends_by_its_own_signals() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM} 0\n", "")
 
 
 def convert(repository: Repository) -> subprocess.Popen[str]:

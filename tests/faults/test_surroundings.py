@@ -166,6 +166,7 @@ def test_a_run_without_a_home_takes_the_one_that_the_system_knows_or_says_so(rep
     nobody = "import os, pwd\npwd.getpwuid = lambda uid: (_ for _ in ()).throw(KeyError(uid))\n"
     (repository.root / "conftest.py").write_text((repository.root / "conftest.py").read_text() + f"\n\n{nobody}")
     assert "there is no home folder to keep the cache in: set HOME or XDG_CACHE_HOME" in plain(repository, status=4)
+    assert "nothing converted or run" in repository.run(*QUICK), "with a cache that is named"
     repository.nothing_left()
     assert not (repository.root / "~").exists()
 
@@ -364,7 +365,7 @@ def test_a_report_may_have_as_long_a_name_as_the_disk_takes(repository: Reposito
     repository.nothing_left()
 
 
-def test_folders_in_circles_and_links_to_nothing_are_no_images_and_no_code(repository: Repository) -> None:
+def test_folders_in_circles_and_links_to_nothing_are_no_code(repository: Repository) -> None:
     squares = repository.root / "models" / "reader" / "squares"
     (squares / "round").symlink_to(squares)
     reader = repository.root / "models" / "reader"
@@ -382,7 +383,7 @@ def test_folders_in_circles_and_links_to_nothing_are_no_images_and_no_code(repos
 
 
 @pytest.mark.parametrize("count", [64, 24])
-def test_few_file_descriptors_are_enough_or_one_sentence(repository: Repository, count: int, whole: bool) -> None:
+def test_few_file_descriptors_are_enough_or_one_sentence(repository: Repository, count: int) -> None:
     judge = [*PYTEST, "-q", f"--ocr-cache={repository.cache}", *QUICK]
     process = repository.launch(["sh", "-c", f'ulimit -n {count}; exec "$@"', "sh", *judge])
     out, _ = process.communicate(timeout=PATIENCE)
