@@ -284,12 +284,16 @@ class _WarmParent:
 
 
 @functools.cache
-def network_of_jobs() -> str:
-    """What jobs have of the network on this system: see `ocr_conformance.worker.leave_network`."""
+def network_of_jobs() -> str | None:
+    """What jobs have of the network on this system, see `ocr_conformance.worker.leave_network`; ``None``: unknown."""
     asked = [sys.executable, "-m", "ocr_conformance.worker", "network"]
     place = Workplace(sys.executable, (str(Path(__file__).parent.parent),))
-    done = subprocess.run(asked, env=_environment(place), cwd=place.path[0], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            asked, env=_environment(place), cwd=place.path[0], capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout.strip()
+    return None
 
 
 class Runner:

@@ -296,6 +296,11 @@ class Scheduler:
             if self._states[state.task.key] is state:
                 self._states[state.task.key] = _State(state.task)
 
+    def _changed(self, key: str, before: dict[str, tuple[int, int, int]]) -> bool:
+        """Whether an entry has other files than it had; the same bytes anew (of another run, say) are no change."""
+        now = self._cache.stamps(key)
+        return now != before and (now.keys() != before.keys() or not self._cache.verify(key))
+
     def _age(self) -> float | None:
         """What this run itself has made is fresh, however small ``max_age`` is."""
         return None if self._max_age is None else self._max_age + time.monotonic() - self._began
@@ -325,7 +330,7 @@ class Scheduler:
             if not self._cache.exists():
                 with disk_errors(self._cache.root):
                     raise FileNotFoundError(errno.ENOENT, f"it was removed during {task.title}")
-            changed = [state for key, (state, stamps) in used.items() if self._cache.stamps(key) != stamps]
+            changed = [state for key, (state, stamps) in used.items() if self._changed(key, stamps)]
             if changed:  # its result is worth nothing, and nor are they
                 for state in changed:
                     self._cache.discard(state.task.key)
@@ -374,5 +379,5 @@ def _lasting(outcome: Outcome) -> bool:
     if outcome.kind == "signal":
         return outcome.message not in _OUTSIDE_KILLS
     if outcome.kind == "exception" and outcome.message.partition(":")[0] in _PASSING:
-        return False
+        return outcome.stage == "convert"  # what a converter misses is of its own making
     return outcome.ok or outcome.stage != "import"
