@@ -57,7 +57,7 @@ class Repository:
             env=self.environment,
             text=True,
             errors="backslashreplace",
-            preexec_fn=_plain_signals,  # noqa: PLW1509 - no threads here
+            preexec_fn=plain_signals,  # noqa: PLW1509 - no threads here
             **given,
         )
         self._started.append(process)
@@ -120,7 +120,7 @@ def _stays(path: Path, root: Path) -> bool:
     return bool(re.fullmatch(r"ocr-conformance-\d+", path.name)) or path.suffix == ".lock" or "pytest-of-" in first
 
 
-def _plain_signals() -> None:
+def plain_signals() -> None:
     """A shell's background job, as CI may be, is started with SIGINT ignored, and so would be what it starts."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)

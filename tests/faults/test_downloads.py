@@ -24,7 +24,7 @@ from ocr_conformance import weights
 from ocr_conformance.errors import CacheError, UserError
 from ocr_conformance.weights import WeightsSource, resolve
 from tests.conftest import serving
-from tests.repository import small_disk
+from tests.repository import plain_signals, small_disk
 
 from . import toy
 
@@ -424,7 +424,13 @@ print(weights.resolve("real", "m", sources, folder=Path(), cache=Path(sys.argv[3
 
 def process(server: Server, cache: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", RESOLVE, SHA, server.url("/w.h5"), str(cache)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=plain_signals,  # noqa: PLW1509 - no threads that hold locks
+    )
 
 
 def test_several_processes_fetch_once(server: Server, tmp_path: Path) -> None:
