@@ -121,7 +121,7 @@ ARTIFACTS = [
     Seeded("names lost", CAPTCHA, "signature", "names_lost"),
     Seeded("names of two outputs exchanged", EAST, "signature", "names_exchanged"),
     # quantization
-    Seeded("one quantization scale halved", FUSED_INT8, "tensors", "scale_off", "CONV_2D:1", (0.5,), 0.5, "times"),
+    Seeded("one quantization scale halved", FUSED_INT8, "tensors", "scale_off", "FULLY_CONNECTED:0", (0.5,), 0.5, "times"),
     Seeded("scales of weights halved", FUSED_INT8, "tensors", "weight_scale_halved", "CONV_2D:1", (0.01, 0.1, 0.25, 0.5), 0.25, "%"),
     Seeded("a zero point shifted", FUSED_INT8, "tensors", "zero_point_shifted", "FULLY_CONNECTED:0", (1, 2, 4, 8), 1, "step(s)"),
     Seeded("biases overflown", FUSED_INT8, "text", "bias_saturated", "CONV_2D:1"),
