@@ -85,9 +85,13 @@ class Nursery:
             return self._judge_stale(engine, case, check)
         result = engine.judge(case, check)
         plan = engine.plan(case)
-        for task in [part.artifact for _, part in plan.parts] or [plan.artifact]:
-            outcome = engine.scheduler.outcome(task)
-            assert outcome is not None and outcome.ok, f"{seeded.id} could not be planted: {outcome}"
+        for part in [part for _, part in plan.parts] or [plan]:
+            tasks = [part.artifact]
+            if seeded.check not in ("conversion", "ops") and part.run is not None:
+                tasks.append(part.run)  # a file that does not run is no case for the other checks
+            for task in tasks:
+                outcome = engine.scheduler.outcome(task)
+                assert outcome is not None and outcome.ok, f"{seeded.id} could not be planted: {outcome}"
         return result
 
     def _judge_stale(self, spoilt: Engine, case: Case, check: str) -> CheckResult:
