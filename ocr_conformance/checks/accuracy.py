@@ -48,16 +48,13 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     low, high = metrics.wilson(pair.right, pair.total)
     source_low, source_high = metrics.wilson(pair.source_right, pair.total)
     values = [
-        Value("source_accuracy", theirs, _reached(evidence, limits), most=False),
+        Value("source_accuracy", theirs, _promised(evidence, limits), most=False),
         Value("accuracy", ours),
         Value("drop", pair.drop, limits.accuracy.drop),
     ]
     found = f"reads {pair.source_right} of {pair.total} labels right ({theirs:.3f}"
-    if (reached := _reached(evidence, limits)) is not None and theirs < reached:
-        return _broken(found, theirs, reached, values)
-    least = limits.accuracy.source
-    if least is not None and theirs < least:
-        return _says_nothing(evidence, f"{found} < {least:g})", values)
+    if (unfit := _unfit(evidence, limits, found, theirs, values)) is not None:
+        return unfit
     drop_low, drop_high = metrics.drop_interval(len(pair.lost), len(pair.gained), pair.total)
     summary = (
         f"source {theirs:.3f} [{source_low:.3f}, {source_high:.3f}], artifact {ours:.3f} [{low:.3f}, {high:.3f}] of "
@@ -78,28 +75,32 @@ def check(evidence: Evidence, limits: Limits) -> CheckResult:
     return _judged(result, f"{pair.total} labels", limits)
 
 
-def _reached(evidence: Evidence, limits: Limits) -> float | None:
+def _promised(evidence: Evidence, limits: Limits) -> float | None:
     """What the source must have right; nothing is promised of other images, or of a handful."""
     return limits.accuracy.reached if evidence.own_images else None
 
 
-def _broken(found: str, measured: float, reached: float, values: list[Value]) -> CheckResult:
-    """Of a source that is worse than its contract says: something that it shares with the artifact is wrong."""
-    message = (
-        f"the source itself {found}; the contract promises {reached:g} on these images): its preprocessing, its "
-        f"decoding or its weights are wrong (the tightest that would have passed: "
-        f"reached = {tightest(measured, most=False)})"
-    )
-    return CheckResult("accuracy", "failed", message, tuple(values))
+def _unfit(evidence: Evidence, limits: Limits, found: str, measured: float, values: list[Value]) -> CheckResult | None:
+    """The result where the source itself has too little right for a comparison; ``None``: it has enough.
 
-
-def _says_nothing(evidence: Evidence, found: str, values: list[Value]) -> CheckResult:
-    """Of a source that is hardly ever right: there is nothing that an artifact could lose."""
-    message = (
-        f"the source itself {found}: with weights {evidence.weights_name or 'of this run'} accuracy says nothing, "
-        "give trained ones (--ocr-weights)"
-    )
-    return CheckResult("accuracy", "skipped", message, tuple(values))
+    Of one that is worse than its contract says something is wrong that it shares with the artifact; of one that is
+    hardly ever right there is nothing that an artifact could lose.
+    """
+    promised, least = _promised(evidence, limits), limits.accuracy.source
+    if promised is not None and measured < promised:
+        message = (
+            f"the source itself {found}; the contract promises {promised:g} on these images): its preprocessing, its "
+            f"decoding or its weights are wrong (the tightest that would have passed: "
+            f"reached = {tightest(measured, most=False)})"
+        )
+        return CheckResult("accuracy", "failed", message, tuple(values))
+    if least is not None and measured < least:
+        message = (
+            f"the source itself {found} < {least:g}): with weights {evidence.weights_name or 'of this run'} accuracy "
+            "says nothing, give trained ones (--ocr-weights)"
+        )
+        return CheckResult("accuracy", "skipped", message, tuple(values))
+    return None
 
 
 def _judged(result: CheckResult, samples: str, limits: Limits) -> CheckResult:
@@ -201,7 +202,7 @@ def _of_scenes(evidence: Evidence, run: Outcome, limits: Limits) -> CheckResult:
     values = []
     for name in ("recall", "precision", "hmean"):
         if theirs is not None:
-            limit = _reached(evidence, limits) if name == "hmean" else None
+            limit = _promised(evidence, limits) if name == "hmean" else None
             values.append(Value(f"source_{name}", getattr(theirs.score, name), limit, most=False))
         values.append(Value(name, getattr(ours.score, name)))
     if reads:
@@ -223,13 +224,10 @@ def _of_scenes(evidence: Evidence, run: Outcome, limits: Limits) -> CheckResult:
     drop = (len(lost) - len(gained)) / total
     values.append(Value("drop", drop, limits.accuracy.drop))
     # Not recall: boxes all over hit words by chance.
-    found_of = f"{theirs.score.right} of {total} words with {theirs.score.boxes} boxes"
-    said = f"has {found_of} right (hmean {theirs.score.hmean:.3f}"
-    if (reached := _reached(evidence, limits)) is not None and theirs.score.hmean < reached:
-        return _broken(said, theirs.score.hmean, reached, values)
-    least = limits.accuracy.source
-    if least is not None and theirs.score.hmean < least:
-        return _says_nothing(evidence, f"{said} < {least:g})", values)
+    hmean = theirs.score.hmean
+    said = f"has {theirs.score.right} of {total} words with {theirs.score.boxes} boxes right (hmean {hmean:.3f}"
+    if (unfit := _unfit(evidence, limits, said, hmean, values)) is not None:
+        return unfit
     before, source_interval = _shown(theirs.score)
     drop_interval = list(metrics.drop_interval(len(lost), len(gained), total))
     details = [
