@@ -206,10 +206,10 @@ class Cache:
                 entry: Any = json.loads((self._folder(key) / _ENTRY).read_text())
             except FileNotFoundError:
                 return None
-            except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError):
+            except (ValueError, RecursionError):
                 entry = None
             except OSError as error:
-                if error.errno != errno.ELOOP:
+                if error.errno not in (errno.EISDIR, errno.ENOTDIR, errno.ELOOP):
                     raise
                 entry = None
         known = {"schema": _SCHEMA, "key": key}

@@ -79,22 +79,15 @@ class _Filter:
 
         from PIL import Image
 
-        height, width = self.canvas()
+        height, width = self.inputs()[0].shape[1:3]  # type: ignore[attr-defined]
         with Image.open(path) as image, tempfile.TemporaryDirectory() as folder:
             scale = min(height / image.height, width / image.width, 1)
-            size = (width, height) if self.stretches else (round(image.width * scale), round(image.height * scale))
+            size = (round(image.width * scale), round(image.height * scale))
             resized = image.convert("RGB").resize(size, getattr(Image.Resampling, self.resample))
             target = Path(folder) / "resized.png"
             resized.save(target)
             found: Tensors = super().phone_preprocess(str(target))  # type: ignore[misc]
             return found
-
-    stretches = False
-
-    def canvas(self) -> tuple[int, int]:
-        """Height and width of the network's input."""
-        shape = self.inputs()[0].shape  # type: ignore[attr-defined]
-        return shape[1], shape[2]
 
 
 class Nearest(_Filter):

@@ -545,18 +545,11 @@ def per_tensor(file: Planter, at: Any, size: float) -> None:
             file.input(place, 2).quantization = quantization
 
 
-DEFECTS: dict[str, Defect] = {
-    name: value
-    for name, value in list(globals().items())
-    if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == __name__
-    and name not in ("Planter", "Defect", "sums_by_threads")
-}  # fmt: skip
-
-
 def planted(content: bytes, defect: str, at: str | int | None = None, size: float = 0.0, subgraph: int = 0) -> bytes:
-    """The file with one defect."""
+    """The file with one defect, by the name of its function."""
     file = Planter(content, subgraph)
-    DEFECTS[defect](file, at, size)
+    spoil: Defect = globals()[defect]
+    spoil(file, at, size)
     return file.pack()
 
 
