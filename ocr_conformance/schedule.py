@@ -114,6 +114,7 @@ class Slots:
             gate = self._lock("gate")
             self._acquire(gate, stop)
             stack.callback(gate.release)
+            self._tidy()
             if everything:
                 # also those of runs that have more of them; behind the gate nobody takes another
                 known = (path.stem.partition("-")[2] for path in self.folder.glob("slot-*.lock"))
@@ -125,12 +126,29 @@ class Slots:
                 number = 0
             else:
                 number = self._any(stack, stop)
-                gate.release()
             note = self.folder / f"slot-{number}.json"
             stack.callback(note.unlink, missing_ok=True)
             with self._errors():
                 note.write_text(json.dumps({"title": title, "started": time.time(), "pid": os.getpid()}))
+            if not everything:
+                gate.release()
             yield
+
+    def _tidy(self) -> None:
+        """Remove what killed runs have noted. Behind the gate: nobody notes anything meanwhile."""
+        alive = {f"slot-{number}.json" for number, _ in self._notes()}
+        with self._errors():
+            for path in self.folder.glob("slot-*.json"):
+                if path.name not in alive:
+                    path.unlink(missing_ok=True)
+
+    def _notes(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Of each slot in use: its number, and what the process that uses it has noted."""
+        for path in sorted(self.folder.glob("slot-*.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                known = json.loads(path.read_text())
+                if psutil.pid_exists(known["pid"]):  # else it was killed and could not tidy up
+                    yield path.stem.partition("-")[2], known
 
     def _any(self, stack: contextlib.ExitStack, stop: threading.Event) -> int:
         while not stop.is_set():
@@ -145,14 +163,8 @@ class Slots:
 
     def running(self) -> list[tuple[str, float, int]]:
         """What runs now: title, seconds so far, process id of the engine that runs it."""
-        found = []
-        for note in sorted(self.folder.glob("slot-*.json")):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                known = json.loads(note.read_text())
-                if not psutil.pid_exists(known["pid"]):  # it was killed and could not tidy up
-                    continue
-                found.append((known["title"], time.time() - known["started"], known["pid"]))
-        return found
+        now = time.time()
+        return [(known["title"], now - known["started"], known["pid"]) for _, known in self._notes()]
 
 
 class _State:

@@ -14,6 +14,9 @@ from typing import Any
 _AGAIN_SECONDS = 2.0
 """Sooner than this a second signal is the same wish, and would only disturb the stopping."""
 
+_IGNORED = 1
+"""So many wishes are not granted while stopping or writing reports; the next one ends the process at once."""
+
 
 class Stopped(KeyboardInterrupt):
     """The process was asked to end by a signal other than Ctrl-C's."""
@@ -27,6 +30,7 @@ class Stopping:
         self._process = os.getpid()
         self._last = -_AGAIN_SECONDS
         self._busy = False
+        self._ignored = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
@@ -52,7 +56,10 @@ class Stopping:
 
     @contextlib.contextmanager
     def uninterrupted(self) -> Iterator[None]:
-        """Let no such signal disturb what is soon done: stopping, and writing reports."""
+        """Let no such signal disturb what is soon done: stopping, and writing reports.
+
+        That it takes too long says who sends another one, seconds after the first that was ignored.
+        """
         before, self._busy = self._busy, True
         try:
             yield
@@ -65,9 +72,16 @@ class Stopping:
             signal.raise_signal(number)
             return
         now = time.monotonic()
-        if self._busy or now - self._last < _AGAIN_SECONDS:
+        if now - self._last < _AGAIN_SECONDS:
             return
-        self._last, self.caught = now, number
+        self._last = now
+        if self._busy:
+            self._ignored += 1
+            if self._ignored > _IGNORED:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            return
+        self.caught = number
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise Stopped(signal.Signals(number).name)

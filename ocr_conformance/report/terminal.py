@@ -148,5 +148,7 @@ def _counts(document: Mapping[str, Any]) -> str:
     ran = sum(found[verdict] for verdict in JUDGED)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in found.items() if verdict != "not-run")
     jobs = sum(run["jobs_run"] for run in document["runs"])
-    made = f"{jobs} jobs run" if jobs else "nothing converted or run: all evidence came from the cache"
+    made = f"{jobs} jobs run" if jobs else "nothing converted or run"
+    if ran and not jobs:
+        made += ": all evidence came from the cache"
     return f"{ran} checks ran: {counted}; {made}"

@@ -303,6 +303,19 @@ def test_a_killed_process_gives_its_slots_back(bench: Bench, exclusive: bool) ->
         assert scheduler.outcome(bench.task("alone", exclusive=True)).ok
 
 
+def test_the_note_of_a_killed_process_goes_with_the_next_job(bench: Bench) -> None:
+    process = drive(bench, [bench.task(f"long{number}", job="waits") for number in range(2)], slots=2)
+    slots = Slots(1, bench.slots)
+    wait_for(lambda: len(slots.running()) == 2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (bench.slots / "slot-5.json").write_text("{")  # of a full disk, say
+    assert len(list(bench.slots.glob("slot-*.json"))) == 3
+    with slots.hold("mine", threading.Event()):
+        assert [path.name for path in bench.slots.glob("slot-*.json")] == ["slot-0.json"]
+    assert not list(bench.slots.glob("slot-*.json"))
+
+
 def test_waiting_for_a_slot_can_be_interrupted(tmp_path: Path) -> None:
     stop = threading.Event()
     slots = Slots(1, tmp_path)

@@ -19,7 +19,7 @@ from filelock import FileLock
 from ocr_conformance.cache import Cache
 from ocr_conformance.schedule import Slots
 from tests.engine.conftest import CHECKOUT, PATIENCE, wait_for
-from tests.repository import OURS, QUICK, SLOW, Repository, finish
+from tests.repository import OURS, QUICK, SLOW, Repository, finish, plain_signals
 
 WAIT = """
 
@@ -288,6 +288,41 @@ def test_what_a_test_has_forked_ends_by_its_own_signals() -> None:
         [sys.executable, "-c", FORKS], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM} 0\n", "")
+
+
+BUSY = """
+import signal, sys, time
+from ocr_conformance.stopping import Stopping
+stopping = Stopping()
+stopping.install()
+with stopping.uninterrupted():
+    print("writing", flush=True)
+    for line in sys.stdin:
+        print(line.strip(), flush=True)
+"""
+
+
+def test_who_insists_ends_what_never_ends() -> None:
+    """One signal more than is ignored while reports are written, say; those in quick succession are one."""
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=plain_signals,  # noqa: PLW1509 - no threads here
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            process.send_signal(number)
+        process.stdin.write("undisturbed\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "undisturbed\n"
+        time.sleep(2.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE) == -signal.SIGTERM
 
 
 def convert(repository: Repository) -> subprocess.Popen[str]:
