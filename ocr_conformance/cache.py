@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -298,7 +297,7 @@ class Cache:
         aside = self.root / "tmp" / own_name()
         with disk_errors(self.root), contextlib.suppress(FileNotFoundError):
             folder.rename(aside)
-            _delete(aside)
+            remove(aside)
 
     def entries(self) -> list[CacheInfo]:
         """All entries, the longest unused first.
@@ -364,7 +363,7 @@ class Cache:
         for left in _owned(self.root / "tmp", OWNED):
             with contextlib.suppress(OSError):
                 if not _at_work(left, now):
-                    _delete(left)
+                    remove(left)
         if idle:
             code, locks = _owned(self.root / "code", _STAGED), _owned(self.root / "locks", _LOCK)
             with contextlib.suppress(FileNotFoundError):  # another process prunes too, and removes the rest
@@ -381,7 +380,7 @@ class Cache:
         with contextlib.suppress(OSError):
             for left in (*_owned(self.root / "tmp", OWNED), *_owned(self.root / "runs", OWNED)):
                 if here(left.name) and not alive(left.name):
-                    _delete(left)
+                    remove(left)
 
 
 def _owned(folder: Path, names: re.Pattern[str]) -> list[Path]:
@@ -397,15 +396,6 @@ def _at_work(path: Path, now: float) -> bool:
     A time far ahead is one of a clock that was wrong.
     """
     return alive(path.name) and (here(path.name) or abs(now - path.stat().st_mtime) <= _ABANDONED_SECONDS)
-
-
-def _delete(path: Path) -> None:
-    """Remove a file or folder as far as that goes."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def _last_used(path: Path) -> float:

@@ -395,25 +395,39 @@ def _take(folder: Path, name: str, most: int) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder, whatever a job has made of it: closed, nested deeper than a path is long, a link."""
+    """Remove a file or folder as far as that goes, whatever a job has made of it: closed, deeper than a path is long, a link.
+
+    Others may be removing the same.
+    """
     if path.is_symlink() or not path.is_dir():
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         return
+    stays: set[str] = set()
     with contextlib.suppress(OSError):
         path.chmod(0o700)
-        while entries := list(os.scandir(path)):
+        while entries := [entry for entry in os.scandir(path) if entry.name not in stays]:
             for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)
+                try:
+                    _remove_entry(entry, path)
+                except FileNotFoundError:
                     continue
-                os.chmod(entry.path, 0o700)
-                for inner in list(os.scandir(entry.path)):  # a level up: no path becomes long
-                    if inner.is_dir(follow_symlinks=False):
-                        os.chmod(inner.path, 0o700)  # one that cannot be written to cannot be moved
-                    os.rename(inner.path, path / uuid.uuid4().hex)
-                os.rmdir(entry.path)
+                except OSError:
+                    stays.add(entry.name)
         path.rmdir()
+
+
+def _remove_entry(entry: os.DirEntry[str], folder: Path) -> None:
+    """Remove what is in the folder; of a folder what is in it comes a level up, so that no path becomes long."""
+    if not entry.is_dir(follow_symlinks=False):
+        os.unlink(entry.path)
+        return
+    os.chmod(entry.path, 0o700)
+    for inner in list(os.scandir(entry.path)):
+        if inner.is_dir(follow_symlinks=False):
+            os.chmod(inner.path, 0o700)  # one that cannot be written to cannot be moved
+        os.rename(inner.path, folder / uuid.uuid4().hex)
+    os.rmdir(entry.path)
 
 
 def _tidy(folder: Path) -> str:

@@ -17,6 +17,8 @@ from ocr_conformance import isolation
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Interrupted, Runner, Workplace
 
+from tests.repository import needs_root, small_disk
+
 from .conftest import PATIENCE, processes, wait_for
 
 Run = Callable[..., Outcome]
@@ -169,3 +171,28 @@ def test_temporary_files_are_the_job_s_own_and_go_with_it(run: Callable[..., Out
     assert left.parent.name == ".tmp"
     assert left.is_relative_to(tmp_path)
     assert not left.exists()
+
+
+def _forest(folder: Path, trees: int) -> Path:
+    for number in range(trees):
+        (folder / f"{number}" / "in" / "each" / "other").mkdir(parents=True)
+        (folder / f"{number}" / "in" / "file").touch()
+    return folder
+
+
+def test_several_may_remove_the_same_folder(tmp_path: Path) -> None:
+    folder = _forest(tmp_path / "folder", 300)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(isolation.remove, [folder] * 4))
+    isolation.remove(folder)
+    assert not folder.exists()
+
+
+@needs_root
+def test_what_cannot_be_removed_keeps_nothing_else(tmp_path: Path) -> None:
+    folder = _forest(tmp_path / "folder", 3)
+    with small_disk(folder / "1" / "mounted", "size=64k"):
+        isolation.remove(folder)
+        assert [path.name for path in folder.iterdir()] == ["1"]
+    isolation.remove(folder)
+    assert not folder.exists()
