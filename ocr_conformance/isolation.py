@@ -395,7 +395,7 @@ def _take(folder: Path, name: str, most: int) -> str:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder as far as that goes, whatever a job has made of it: closed, deeper than a path is long, a link.
+    """Remove what a job has left, as far as that goes, whatever it is: closed, deeper than a path is long, a link.
 
     Others may be removing the same.
     """

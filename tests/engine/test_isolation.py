@@ -16,7 +16,6 @@ import pytest
 from ocr_conformance import isolation
 from ocr_conformance.evidence import Outcome
 from ocr_conformance.isolation import Interrupted, Runner, Workplace
-
 from tests.repository import needs_root, small_disk
 
 from .conftest import PATIENCE, processes, wait_for
