@@ -410,9 +410,7 @@ def remove(path: Path) -> None:
             for entry in entries:
                 try:
                     _remove_entry(entry, path)
-                except FileNotFoundError:
-                    continue
-                except OSError:
+                except OSError:  # it cannot be removed, or somebody else is at it
                     stays.add(entry.name)
         path.rmdir()
 

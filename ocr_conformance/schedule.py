@@ -28,6 +28,7 @@ from ocr_conformance.isolation import Interrupted, JobRequest, Limits, Runner, W
 
 _POLL_SECONDS = 0.05
 _BUSY_SECONDS = 0.3
+_NOTES = "slot-*.json"
 _OUTSIDE_KILLS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGBUS")
 """Signals that others may have sent (SIGBUS: a full disk under a memory map); such an end says nothing lasting."""
 
@@ -136,19 +137,19 @@ class Slots:
 
     def _tidy(self) -> None:
         """Remove what killed runs have noted. Behind the gate: nobody notes anything meanwhile."""
-        alive = {f"slot-{number}.json" for number, _ in self._notes()}
+        alive = {path for path, _ in self._notes()}
         with self._errors():
-            for path in self.folder.glob("slot-*.json"):
-                if path.name not in alive:
+            for path in self.folder.glob(_NOTES):
+                if path not in alive:
                     path.unlink(missing_ok=True)
 
-    def _notes(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Of each slot in use: its number, and what the process that uses it has noted."""
-        for path in sorted(self.folder.glob("slot-*.json")):
+    def _notes(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The notes of processes that live, each with what it says."""
+        for path in sorted(self.folder.glob(_NOTES)):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 known = json.loads(path.read_text())
                 if psutil.pid_exists(known["pid"]):  # else it was killed and could not tidy up
-                    yield path.stem.partition("-")[2], known
+                    yield path, known
 
     def _any(self, stack: contextlib.ExitStack, stop: threading.Event) -> int:
         while not stop.is_set():

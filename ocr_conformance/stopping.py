@@ -14,9 +14,6 @@ from typing import Any
 _AGAIN_SECONDS = 2.0
 """Sooner than this a second signal is the same wish, and would only disturb the stopping."""
 
-_IGNORED = 1
-"""So many wishes are not granted while stopping or writing reports; the next one ends the process at once."""
-
 
 class Stopped(KeyboardInterrupt):
     """The process was asked to end by a signal other than Ctrl-C's."""
@@ -30,7 +27,7 @@ class Stopping:
         self._process = os.getpid()
         self._last = -_AGAIN_SECONDS
         self._busy = False
-        self._ignored = 0
+        self._ignored = False
         self._before: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
@@ -58,7 +55,7 @@ class Stopping:
     def uninterrupted(self) -> Iterator[None]:
         """Let no such signal disturb what is soon done: stopping, and writing reports.
 
-        That it takes too long says who sends another one, seconds after the first that was ignored.
+        Only one wish is ignored: that it takes too long says the next, which ends the process at once.
         """
         before, self._busy = self._busy, True
         try:
@@ -76,10 +73,10 @@ class Stopping:
             return
         self._last = now
         if self._busy:
-            self._ignored += 1
-            if self._ignored > _IGNORED:
+            if self._ignored:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
+            self._ignored = True
             return
         self.caught = number
         if number == signal.SIGINT:

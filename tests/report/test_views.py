@@ -79,7 +79,8 @@ def test_nothing_judged(document: dict[str, Any]) -> None:
     assert "0 checks ran" in text
     assert "nothing was judged" in text
     document["runs"][0]["jobs_run"] = 0
-    assert "1 skipped; nothing converted or run" in (text := " ".join(terminal.summary(document, 120, color=False)))
+    text = " ".join(terminal.summary(document, width=120, color=False))
+    assert "1 skipped; nothing converted or run" in text
     assert "cache" not in text, "there was nothing to come from it"
 
 
