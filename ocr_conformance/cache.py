@@ -246,9 +246,12 @@ class Cache:
         return False
 
     def stamps(self, key: str) -> dict[str, tuple[int, int, int]]:
-        """Size, time and inode of all in an entry but its description, which is touched when it is read."""
+        """Size, time and inode of all in an entry but its description, which is touched when it is read.
+
+        Of an entry that is not there, or vanishes meanwhile: of none, or some.
+        """
         folder, found = self._folder(key), {}
-        with disk_errors(self.root):
+        with disk_errors(self.root), contextlib.suppress(FileNotFoundError):
             for path in folder.rglob("*"):
                 with contextlib.suppress(FileNotFoundError):
                     known = path.lstat()
